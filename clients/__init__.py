@@ -1,0 +1,1 @@
+"""The clients: terminal editor, REPL, one-shot command and bridge. They know the protocol only."""

@@ -1,0 +1,1 @@
+"""The resident daemon: protocol, scheduler, prompt, engine. Imports no client, torch or editor."""

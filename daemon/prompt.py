@@ -1,0 +1,194 @@
+"""Prefix and suffix become a token window. Training builds its samples by this very code.
+
+A prompt is `control code, suffix, prefix, <middle>`: everything that a keystroke does not change
+comes first, so typing only appends, and a cache of the earlier prompt stays valid up to the
+cursor. Knows token ids and texts; knows no sockets, no model, no language's grammar.
+
+The order (suffix before prefix, "SPM") is from Bavarian et al., "Efficient Training of Language
+Models to Fill in the Middle" (2022); the left edge that stays put while text is typed is a
+winnowing minimum, Schleimer et al., "Winnowing" (2003).
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+from zlib import crc32
+
+from autocoder.daemon.errors import ModelError
+
+CONTROL, PREFIX, SUFFIX = "{control}", "{prefix}", "{suffix}"
+
+
+class Tokenizer(Protocol):
+    """What prompts need of a `tokenizers.Tokenizer`."""
+
+    def encode(self, sequence: str, *, add_special_tokens: bool = True) -> Any: ...
+    def token_to_id(self, token: str) -> int | None: ...
+
+
+@dataclass(frozen=True)
+class PromptFormat:
+    """How one model wants its prompt, as its manifest says.
+
+    `parts` is used where the model knows a suffix, `plain` where it does not (`parts` empty).
+    Each part is `{control}`, `{prefix}`, `{suffix}` or a special token of the tokenizer.
+    `controls` maps a language's name to its control token; a language without one gets none.
+    """
+
+    parts: tuple[str, ...] = (CONTROL, "<suffix>", SUFFIX, "<prefix>", PREFIX, "<middle>")
+    plain: tuple[str, ...] = (CONTROL, PREFIX)
+    controls: Mapping[str, str] = field(
+        default_factory=lambda: {"python": "<python>", "java": "<java>"}
+    )
+    end: str = "<eos>"
+    stop_tokens: tuple[str, ...] = ("<eos>",)
+
+    @staticmethod
+    def from_manifest(record: Mapping[str, Any]) -> "PromptFormat":
+        """Read the manifest's `prompt` record. Raises ModelError where a field is missing."""
+        try:
+            return PromptFormat(
+                parts=tuple(record["parts"]),
+                plain=tuple(record["plain"]),
+                controls=dict(record["controls"]),
+                end=str(record["end"]),
+                stop_tokens=tuple(record.get("stop_tokens", [record["end"]])),
+            )
+        except (KeyError, TypeError) as error:
+            raise ModelError(
+                f"the manifest's prompt record lacks or garbles {error}; export the model again"
+            ) from error
+
+    def to_manifest(self) -> dict[str, Any]:
+        """The record that `from_manifest` reads."""
+        return {
+            "parts": list(self.parts),
+            "plain": list(self.plain),
+            "controls": dict(self.controls),
+            "end": self.end,
+            "stop_tokens": list(self.stop_tokens),
+        }
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How much context a prompt may hold, in tokens; characters bound the work of finding it."""
+
+    prefix_tokens: int = 512
+    suffix_tokens: int = 128
+    chars_per_token: float = 4.0
+
+    @property
+    def prefix_chars(self) -> int:
+        return int(self.prefix_tokens * self.chars_per_token)
+
+    @property
+    def suffix_chars(self) -> int:
+        return int(self.suffix_tokens * self.chars_per_token)
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """Token ids, and where in them the prefix's own tokens lie: ids[start:stop]."""
+
+    ids: tuple[int, ...]
+    prefix_start: int
+    prefix_stop: int
+
+
+class PromptBuilder:
+    """Builds the prompts of one model. Raises ModelError if the tokenizer lacks a special token."""
+
+    def __init__(
+        self, tokenizer: Tokenizer, form: PromptFormat, budget: Budget | None = None
+    ) -> None:
+        self.tokenizer = tokenizer
+        self.form = form
+        self.budget = budget or Budget()
+        names = {*form.parts, *form.plain, *form.controls.values(), form.end, *form.stop_tokens}
+        self._ids = {name: self._special(name) for name in names - {CONTROL, PREFIX, SUFFIX}}
+
+    def _special(self, token: str) -> int:
+        found = self.tokenizer.token_to_id(token)
+        if found is None:
+            raise ModelError(f"the tokenizer has no token {token!r}; export the model again")
+        return found
+
+    @property
+    def end_id(self) -> int:
+        """The token that closes a middle (or a file)."""
+        return self._ids[self.form.end]
+
+    @property
+    def stop_ids(self) -> frozenset[int]:
+        """Tokens at which decoding stops."""
+        return frozenset(self._ids[name] for name in self.form.stop_tokens)
+
+    def encode(self, text: str) -> list[int]:
+        """Plain text to token ids, no special tokens added."""
+        return list(self.tokenizer.encode(text, add_special_tokens=False).ids)
+
+    def build(self, language: str | None, prefix: str, suffix: str) -> Prompt:
+        """The serving prompt: both texts cut to the budget, tokenised, put in the model's order."""
+        budget = self.budget
+        left = self.encode(prefix[left_edge(prefix, budget.prefix_chars) :])
+        right = self.encode(suffix[: right_edge(suffix, budget.suffix_chars)])
+        return self.assemble(language, left[-budget.prefix_tokens :], right[: budget.suffix_tokens])
+
+    def assemble(
+        self, language: str | None, prefix_ids: Sequence[int], suffix_ids: Sequence[int]
+    ) -> Prompt:
+        """Put ready token ids into the model's order (training calls this too)."""
+        ids: list[int] = []
+        span = (0, 0)
+        for part in self.form.parts or self.form.plain:
+            if part == CONTROL:
+                ids += self._control(language)
+            elif part == PREFIX:
+                span = (len(ids), len(ids) + len(prefix_ids))
+                ids += prefix_ids
+            elif part == SUFFIX:
+                ids += suffix_ids
+            else:
+                ids.append(self._ids[part])
+        return Prompt(tuple(ids), *span)
+
+    def _control(self, language: str | None) -> list[int]:
+        token = self.form.controls.get(language or "")
+        return [] if token is None else [self._ids[token]]
+
+
+def left_edge(text: str, limit: int) -> int:
+    """Where a prefix of at most `limit` characters begins: an index into `text`.
+
+    Of the line starts that leave between three quarters and all of `limit`, the one whose line
+    ranks lowest: a line at indentation 0 first, then by a hash of the line. That choice depends on
+    nothing to the left, so it stays while characters are appended, and moves in jumps.
+    """
+    if len(text) <= limit:
+        return 0
+    first, last = len(text) - limit, len(text) - limit * 3 // 4
+    starts = _line_starts(text, first, last)
+    return min(starts, key=lambda at: _rank(text, at), default=first)
+
+
+def _line_starts(text: str, first: int, last: int) -> list[int]:
+    found, at = [], text.find("\n", max(first - 1, 0), last)
+    while at != -1:
+        found.append(at + 1)
+        at = text.find("\n", at + 1, last)
+    return found
+
+
+def _rank(text: str, at: int) -> tuple[bool, int]:
+    end = text.find("\n", at)
+    line = text[at : end if end != -1 else len(text)]
+    return (not line[:1].isalpha(), crc32(line.encode("utf-8", "replace")))
+
+
+def right_edge(text: str, limit: int) -> int:
+    """Where a suffix of at most `limit` characters ends: after its last whole line, if any."""
+    if len(text) <= limit:
+        return len(text)
+    line_end = text.rfind("\n", limit // 2, limit)
+    return line_end + 1 if line_end != -1 else limit

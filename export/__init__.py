@@ -1,0 +1,1 @@
+"""Export: a Hugging Face checkpoint becomes a verified, quantised model folder."""

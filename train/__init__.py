@@ -1,0 +1,1 @@
+"""Training: corpus, tokenizer, windows, pre-training, fine-tuning, evaluation."""

@@ -1,0 +1,1 @@
+"""The training corpus: manifest, sources, filters, duplicates, decontamination, split."""

@@ -1,0 +1,1 @@
+"""Honest evaluation of a shipped model or a checkpoint."""

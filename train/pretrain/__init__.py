@@ -1,0 +1,1 @@
+"""Pre-training from scratch: tokenizer, holes, packed windows, model, optimiser, loop."""
