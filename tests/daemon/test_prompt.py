@@ -48,7 +48,7 @@ def test_an_unknown_language_gets_no_control_code(tokenizer: Tokenizer) -> None:
 
 def test_typing_appends_and_moves_the_left_edge_seldom(tokenizer: Tokenizer) -> None:
     builder = PromptBuilder(tokenizer, PromptFormat(), Budget(200, 50, 1.0))
-    text, after = source(60), "\n    return 1\n"
+    text, after = source(100), "\n    return 1\n"
     moves, earlier = 0, None
     for cursor in range(900, 1500):
         prompt = builder.build("python", text[:cursor], after)
