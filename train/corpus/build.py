@@ -1,0 +1,125 @@
+"""Mines, cleans and packs a corpus: manifest → cleaned repositories → shuffled shards → report.
+
+    autocoder train corpus --mirror ~/mirrors --out ~/corpus
+    autocoder train corpus --out ~/corpus              # clones what is missing (large)
+    autocoder train corpus --folder ./src --licence MIT --out ~/corpus
+
+Repositories are cleaned in parallel and kept in the cache, so an interrupted run resumes. Memory
+stays bounded: texts live on disk, only their hashes are held. Knows the order of the steps and
+nothing of how each works.
+"""
+
+import argparse
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from functools import cache as once
+from pathlib import Path
+
+from tqdm import tqdm
+
+from autocoder.daemon.errors import AutocoderError
+from autocoder.train.corpus import decontamination, manifest
+from autocoder.train.corpus.cleaning import clean_repository
+from autocoder.train.corpus.index import load_index
+from autocoder.train.corpus.manifest import Repository
+from autocoder.train.corpus.report import write_report
+from autocoder.train.corpus.sample import write_sample
+from autocoder.train.corpus.selection import select
+from autocoder.train.corpus.shards import write_split
+from autocoder.train.corpus.source import clone, find_mirror
+from autocoder.train.corpus.split import SPLITS, TEST_SHARE
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run `autocoder train corpus …`; returns the exit status."""
+    options = parser().parse_args(arguments)
+    try:
+        build(options)
+    except AutocoderError as error:
+        print(f"autocoder train corpus: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def parser() -> argparse.ArgumentParser:
+    result = argparse.ArgumentParser(
+        prog="autocoder train corpus", description="Mine and clean a corpus from a manifest."
+    )
+    add = result.add_argument
+    add("--manifest", type=Path, default=manifest.DEFAULT, help="table of repositories")
+    add("--mirror", type=Path, help="folder of local mirrors (owner+name or owner/name)")
+    add("--offline", action="store_true", help="leave out what the mirror lacks; clone nothing")
+    add("--out", type=Path, required=True, help="folder for the shards and the report")
+    add("--cache", type=Path, help="folder of cleaned repositories (default: OUT/cache)")
+    add("--decontamination", type=Path, default=decontamination.LISTS, help="folder of hash lists")
+    add("--test-share", type=float, default=TEST_SHARE, help="share of test files kept in train")
+    add("--jobs", type=int, default=os.cpu_count() or 1, help="processes")
+    add("--seed", type=int, default=2026, help="of the shuffle")
+    add("--shard-mib", type=float, default=50, help="compressed size at which a shard ends")
+    add("--sample-mb", type=float, default=60, help="tokenizer sample, megabytes a language")
+    add("--only", choices=("clean", "sample"), help="stop after this step")
+    return result
+
+
+def build(options: argparse.Namespace) -> None:
+    """All steps, or those up to `options.only`."""
+    cache = options.cache or options.out / "cache"
+    repositories = manifest.load(options.manifest)
+    missing = clean_all(repositories, options, cache)
+    present = [row for row in repositories if row.name not in missing]
+    if options.only == "clean":
+        return
+    index = load_index(cache, present)
+    selection = select(index, options.test_share)
+    write_sample(index, selection, options.out / "tokenizer-sample.jsonl", options)
+    if options.only == "sample":
+        return
+    for split in SPLITS:
+        write_split(index, selection, split, options)
+    write_report(index, selection, options.out, missing)
+
+
+def clean_all(
+    repositories: Sequence[Repository], options: argparse.Namespace, cache: Path
+) -> dict[str, str]:
+    """Clean every repository in parallel; returns the names of those left out, with the reason."""
+    missing: dict[str, str] = {}
+    with ProcessPoolExecutor(options.jobs) as pool:
+        jobs: dict[Future[Path], str] = {
+            pool.submit(obtain_and_clean, row, options, cache): row.name for row in repositories
+        }
+        for job in progress(jobs):
+            if isinstance(error := job.exception(), AutocoderError):
+                missing[jobs[job]] = str(error)
+                tqdm.write(f"left out {jobs[job]}: {error}", file=sys.stderr)
+            elif error:
+                raise error
+    return missing
+
+
+def progress(jobs: dict[Future[Path], str]) -> Iterator[Future[Path]]:
+    with tqdm(total=len(jobs), unit="repository", desc="clean", dynamic_ncols=True) as bar:
+        for job in as_completed(jobs):
+            bar.set_postfix_str(jobs[job])
+            bar.update()
+            yield job
+
+
+def obtain_and_clean(repository: Repository, options: argparse.Namespace, cache: Path) -> Path:
+    """Find or clone a repository, and clean it. Runs in a process of its own."""
+    directory = find_mirror(options.mirror, repository.name) if options.mirror else None
+    if directory is None and options.offline:
+        raise AutocoderError("not among the mirrors; fetch it there, or run without --offline.")
+    directory = directory or clone(repository, cache / "clones")
+    return clean_repository(repository, directory, cache, lists_of(options.decontamination))
+
+
+@once
+def lists_of(folder: Path) -> decontamination.Contamination:
+    return decontamination.load(folder)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
