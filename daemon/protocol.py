@@ -74,6 +74,17 @@ class ModelInfo:
     fills_holes: bool
 
 
+@dataclass(frozen=True)
+class Greeting:
+    """The reply to `hello`. `provider` is None while the model is still loading."""
+
+    version: str
+    pid: int
+    provider: str | None
+    model: ModelInfo
+    protocol: int = VERSION
+
+
 class Cancelled(Exception):
     """Raised by a completer when `cancelled()` turned true; the request is answered `cancelled`."""
 
