@@ -15,20 +15,23 @@ import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from functools import cache as once
+from multiprocessing import get_context
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 from tqdm import tqdm
 
-from autocoder.daemon.errors import AutocoderError
+from autocoder.daemon.errors import AutocoderError, ConfigError
+from autocoder.daemon.languages import LANGUAGES
 from autocoder.train.corpus import decontamination, manifest
-from autocoder.train.corpus.cleaning import clean_repository
+from autocoder.train.corpus.cleaning import cache_folder, clean_repository, is_done
 from autocoder.train.corpus.index import load_index
 from autocoder.train.corpus.manifest import Repository
 from autocoder.train.corpus.report import write_report
 from autocoder.train.corpus.sample import write_sample
 from autocoder.train.corpus.selection import select
 from autocoder.train.corpus.shards import write_split
-from autocoder.train.corpus.source import clone, find_mirror
+from autocoder.train.corpus.source import clone, find_mirror, state_of_folder
 from autocoder.train.corpus.split import SPLITS, TEST_SHARE
 
 
@@ -48,7 +51,10 @@ def parser() -> argparse.ArgumentParser:
         prog="autocoder train corpus", description="Mine and clean a corpus from a manifest."
     )
     add = result.add_argument
-    add("--manifest", type=Path, default=manifest.DEFAULT, help="table of repositories")
+    add("--manifest", type=Path, help="table of repositories (default: the one shipped)")
+    add("--folder", type=Path, action="append", default=[], help="plain folder of source files")
+    add("--licence", default="LicenseRef-own", help="licence of the plain folders")
+    add("--split", choices=SPLITS, default="train", help="split of the plain folders")
     add("--mirror", type=Path, help="folder of local mirrors (owner+name or owner/name)")
     add("--offline", action="store_true", help="leave out what the mirror lacks; clone nothing")
     add("--out", type=Path, required=True, help="folder for the shards and the report")
@@ -66,7 +72,7 @@ def parser() -> argparse.ArgumentParser:
 def build(options: argparse.Namespace) -> None:
     """All steps, or those up to `options.only`."""
     cache = options.cache or options.out / "cache"
-    repositories = manifest.load(options.manifest)
+    repositories = sources(options)
     missing = clean_all(repositories, options, cache)
     present = [row for row in repositories if row.name not in missing]
     if options.only == "clean":
@@ -79,6 +85,24 @@ def build(options: argparse.Namespace) -> None:
     for split in SPLITS:
         write_split(index, selection, split, options)
     write_report(index, selection, options.out, missing)
+    print(f"Corpus in {options.out}, report in {options.out / 'report' / 'report.md'}")
+
+
+def sources(options: argparse.Namespace) -> list[Repository]:
+    """The rows of the manifest, and one for each plain folder; folders alone need no manifest."""
+    folders = [folder_row(folder.resolve(), options) for folder in options.folder]
+    if folders and not options.manifest:
+        return folders
+    return manifest.load(options.manifest or manifest.DEFAULT) + folders
+
+
+def folder_row(folder: Path, options: argparse.Namespace) -> Repository:
+    if not folder.is_dir():
+        raise ConfigError(f"{folder} is no folder. Give the root of source files by --folder DIR.")
+    languages = tuple(row.name for row in LANGUAGES)
+    return Repository(
+        folder.as_uri(), state_of_folder(folder), options.licence, languages, options.split
+    )
 
 
 def clean_all(
@@ -86,9 +110,11 @@ def clean_all(
 ) -> dict[str, str]:
     """Clean every repository in parallel; returns the names of those left out, with the reason."""
     missing: dict[str, str] = {}
-    with ProcessPoolExecutor(options.jobs) as pool:
+    with ProcessPoolExecutor(options.jobs, mp_context=get_context("spawn")) as pool:
         jobs: dict[Future[Path], str] = {
-            pool.submit(obtain_and_clean, row, options, cache): row.name for row in repositories
+            pool.submit(obtain_and_clean, row, options, cache): row.name
+            for row in repositories
+            if not is_done(cache_folder(cache, row), row)
         }
         for job in progress(jobs):
             if isinstance(error := job.exception(), AutocoderError):
@@ -109,7 +135,10 @@ def progress(jobs: dict[Future[Path], str]) -> Iterator[Future[Path]]:
 
 def obtain_and_clean(repository: Repository, options: argparse.Namespace, cache: Path) -> Path:
     """Find or clone a repository, and clean it. Runs in a process of its own."""
-    directory = find_mirror(options.mirror, repository.name) if options.mirror else None
+    if repository.url.startswith("file:"):
+        directory: Path | None = Path(unquote(urlsplit(repository.url).path))
+    else:
+        directory = find_mirror(options.mirror, repository.name) if options.mirror else None
     if directory is None and options.offline:
         raise AutocoderError("not among the mirrors; fetch it there, or run without --offline.")
     directory = directory or clone(repository, cache / "clones")

@@ -26,7 +26,7 @@ from autocoder.train.corpus.manifest import Repository
 from autocoder.train.corpus.paths import is_test, unwanted_path
 from autocoder.train.corpus.reserved import is_reserved_path
 from autocoder.train.corpus.shingles import WINDOW, window_hashes
-from autocoder.train.corpus.source import Entry, list_commit, read_commit, resolve
+from autocoder.train.corpus.source import Entry, open_source
 
 RULES = 1  # raise it when a filter changes, so that cleaned repositories are cleaned again
 LEFT_OUT_ENDINGS = (".pyi", ".pyw")  # stubs: signatures without bodies
@@ -60,19 +60,18 @@ class Tally:
 
 
 def clean_repository(
-    repository: Repository, git_directory: Path, cache: Path, lists: Contamination
+    repository: Repository, directory: Path, cache: Path, lists: Contamination
 ) -> Path:
-    """Clean a repository into its folder of the cache, unless that was done before."""
+    """Clean a git directory or plain folder into the cache, unless that was done before."""
     folder = cache_folder(cache, repository)
     if is_done(folder, repository):
         return folder
-    commit = resolve(git_directory, repository)
+    listed, read = open_source(directory, repository)
     partial = folder.with_name(folder.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     tally = Tally()
-    entries = select(list_commit(git_directory, commit), repository, tally)
-    write(read_commit(git_directory, entries), repository, lists, partial, tally)
+    write(read(select(listed, repository, tally)), repository, lists, partial, tally)
     shutil.rmtree(folder, ignore_errors=True)
     partial.rename(folder)
     return folder

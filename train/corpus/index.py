@@ -39,7 +39,9 @@ def load_index(cache: Path, repositories: Sequence[Repository]) -> Index:
     numbers = [np.full(len(part["offset"]), i, np.int32) for i, part in enumerate(parts)]
     names = parts[0] if parts else {}
     columns = {name: np.concatenate([part[name] for part in parts]) for name in names}
-    return Index(ordered, folders, counts, np.concatenate([*numbers, np.empty(0, np.int32)]), columns)
+    return Index(
+        ordered, folders, counts, np.concatenate([*numbers, np.empty(0, np.int32)]), columns
+    )
 
 
 class Reader:

@@ -18,8 +18,19 @@ from autocoder.train.corpus.split import SPLITS
 
 DEFAULT = Path(__file__).with_name("manifest.tsv")
 PERMISSIVE = frozenset(
-    "Apache-2.0 MIT BSD-2-Clause BSD-3-Clause ISC PSF-2.0 CC0-1.0 Unlicense 0BSD Zlib "
-    "LicenseRef-Biopython".split()
+    [
+        "Apache-2.0",
+        "MIT",
+        "BSD-2-Clause",
+        "BSD-3-Clause",
+        "ISC",
+        "PSF-2.0",
+        "CC0-1.0",
+        "Unlicense",
+        "0BSD",
+        "Zlib",
+        "LicenseRef-Biopython",
+    ]
 )
 
 

@@ -7,15 +7,42 @@ vendored copy or a recorded response teaches the model to recite.
 import re
 
 VENDORED_FOLDERS = frozenset(
-    "vendor vendored _vendor _vendored third_party third-party thirdparty 3rdparty extern externals "
-    "node_modules site-packages bundled".split()
+    [
+        "vendor",
+        "vendored",
+        "_vendor",
+        "_vendored",
+        "third_party",
+        "third-party",
+        "thirdparty",
+        "3rdparty",
+        "extern",
+        "externals",
+        "node_modules",
+        "site-packages",
+        "bundled",
+    ]
 )
 FIXTURE_FOLDERS = frozenset(
-    "fixture fixtures testdata test-data test_data test_resources test-resources testresources "
-    "__snapshots__ golden goldens cassettes expected mockdata".split()
+    [
+        "fixture",
+        "fixtures",
+        "testdata",
+        "test-data",
+        "test_data",
+        "test_resources",
+        "test-resources",
+        "testresources",
+        "__snapshots__",
+        "golden",
+        "goldens",
+        "cassettes",
+        "expected",
+        "mockdata",
+    ]
 )
 GENERATED_FOLDERS = frozenset(
-    "generated generated-sources generated_src gen-java gen-src thriftgen".split()
+    ["generated", "generated-sources", "generated_src", "gen-java", "gen-src", "thriftgen"]
 )
 FIXTURE_PATH = re.compile(r"(?:^|/)tests?/(?:.*/)?(?:resources|data)/", re.I)
 GENERATED_PATH = re.compile(

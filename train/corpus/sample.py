@@ -17,8 +17,10 @@ def write_sample(
     path.parent.mkdir(parents=True, exist_ok=True)
     order = shuffled(selection.rows("train"), options.seed)
     rows = sampled_rows(index, order, int(options.sample_mb * 1e6))
-    with Reader(index) as reader, path.open("wb") as output:
+    partial = path.with_name(path.name + ".partial")
+    with Reader(index) as reader, partial.open("wb") as output:
         output.writelines(map(reader.line, rows))
+    partial.replace(path)
 
 
 def sampled_rows(index: Index, order: np.ndarray, size: int) -> np.ndarray:

@@ -3,6 +3,7 @@
 Knows hashes, sizes and paths; reads no text.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -41,14 +42,25 @@ def select(index: Index, test_share: float) -> Selection:
 def kept_by_thinning(index: Index, test_share: float) -> np.ndarray:
     columns = zip(index.repository, index.columns["path"], index.columns["test"], strict=True)
     rows = [
-        keeps(index.repositories[number].split, index.repositories[number].name, path, test, test_share)
+        keeps(
+            index.repositories[number].split,
+            index.repositories[number].name,
+            path,
+            test,
+            test_share,
+        )
         for number, path, test in columns
     ]
     return np.array(rows, bool)
 
 
-def mark(fate: np.ndarray, number: int, find: object, hashes: np.ndarray, fit: np.ndarray) -> None:
+def mark(
+    fate: np.ndarray,
+    number: int,
+    find: Callable[[np.ndarray], np.ndarray],
+    hashes: np.ndarray,
+    fit: np.ndarray,
+) -> None:
     """Give a fate to the rows that `find` flags among those still kept and fit for it."""
     rows = np.flatnonzero((fate == KEPT) & fit)
-    assert callable(find)
     fate[rows[find(hashes[rows])]] = number

@@ -2,14 +2,14 @@
 
 The shuffle is over all repositories at once and depends on the seed alone; documents are read
 from where they lie, so memory holds only a few blocks. A shard is a row of xz streams (one per
-block, compressed in parallel), which `xz -d` and Python's `lzma` read as one file.
+block, compressed in threads: lzma frees the interpreter lock), which `xz -d` and Python's `lzma` read as one file.
 """
 
 import argparse
 import lzma
 from collections import deque
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -32,7 +32,7 @@ def write_split(
     for old in folder.glob("*.jsonl.xz"):
         old.unlink()
     order = shuffled(selection.rows(split), options.seed + SPLITS.index(split))
-    with Reader(index) as reader, ProcessPoolExecutor(options.jobs) as pool:
+    with Reader(index) as reader, ThreadPoolExecutor(options.jobs) as pool:
         lines = (reader.line(row) for row in tqdm(order, desc=split, unit="document"))
         compressed = in_order(pool, blocks(lines), ahead=options.jobs + 1)
         return write_shards(compressed, folder, int(options.shard_mib * 2**20))
@@ -60,9 +60,7 @@ def compress(block: bytes) -> bytes:
     return lzma.compress(block, preset=PRESET)
 
 
-def in_order(
-    pool: ProcessPoolExecutor, parts: Iterable[bytes], ahead: int
-) -> Iterator[bytes]:
+def in_order(pool: ThreadPoolExecutor, parts: Iterable[bytes], ahead: int) -> Iterator[bytes]:
     """Compress blocks in parallel, at most `ahead` of them in flight, and give them in order."""
     flying: deque[Future[bytes]] = deque()
     for part in parts:

@@ -3,11 +3,13 @@
 Knows git's object commands and nothing of what makes a file good. Memory: one file at a time.
 """
 
+import hashlib
 import os
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import IO
 
@@ -24,6 +26,9 @@ class Entry:
     path: str
     size: int  # bytes
     key: str
+
+
+Read = Callable[[list[Entry]], Iterator[tuple[Entry, bytes]]]
 
 
 def find_mirror(folder: Path, name: str) -> Path | None:
@@ -95,7 +100,7 @@ def list_commit(directory: Path, commit: str) -> list[Entry]:
 
 
 def read_commit(directory: Path, entries: list[Entry]) -> Iterator[tuple[Entry, bytes]]:
-    """The contents of files of a commit, in the order given; files that a mirror lacks are left out."""
+    """The contents of files of a commit, in order; those that a mirror lacks are left out."""
     with tempfile.TemporaryFile() as keys:
         keys.write("".join(f"{entry.key}\n" for entry in entries).encode())
         keys.seek(0)
@@ -123,6 +128,13 @@ def read_object(stream: IO[bytes]) -> bytes | None:
     return data
 
 
+def open_source(directory: Path, repository: Repository) -> tuple[list[Entry], Read]:
+    """The entries of a git directory (at the row's commit) or plain folder, and their reader."""
+    if not (directory / "objects").is_dir():
+        return list_folder(directory), read_folder
+    return list_commit(directory, resolve(directory, repository)), partial(read_commit, directory)
+
+
 def list_folder(folder: Path) -> list[Entry]:
     """The files of a plain folder, hidden ones left out, in a fixed order."""
     paths = sorted(path for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
@@ -137,3 +149,9 @@ def list_folder(folder: Path) -> list[Entry]:
 def read_folder(entries: list[Entry]) -> Iterator[tuple[Entry, bytes]]:
     """The contents of files of a plain folder."""
     return ((entry, Path(entry.key).read_bytes()) for entry in entries)
+
+
+def state_of_folder(folder: Path) -> str:
+    """A stand-in for the commit of a plain folder: changes when a file of it does."""
+    facts = [(e.path, e.size, Path(e.key).stat().st_mtime_ns) for e in list_folder(folder)]
+    return hashlib.blake2b(repr(facts).encode(), digest_size=20).hexdigest()
