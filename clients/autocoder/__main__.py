@@ -16,6 +16,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "repl": ("autocoder.clients.repl", "type code at a prompt and see it continued"),
     "complete": ("autocoder.clients.complete", "print one suggestion, for scripts"),
     "bridge": ("autocoder.clients.bridge", "newline-delimited JSON on stdio, for thin editors"),
+    "vim": ("autocoder.clients.vim_command", "install the plugin for Vim and Neovim"),
     "daemon": ("autocoder.daemon.command", "run|start|stop|status|logs of the resident daemon"),
     "doctor": ("autocoder.clients.doctor", "say what is installed, what works, and how to mend it"),
     "train": ("autocoder.train.command", "corpus, tokenizer, pre-training, fine-tuning"),
