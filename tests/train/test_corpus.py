@@ -143,6 +143,13 @@ def test_what_is_not_written_by_hand_or_not_free_is_left_out(reason: str, text: 
     assert clean(text.encode(), "python") == reason
 
 
+def test_another_projects_licence_may_be_mentioned() -> None:
+    notice = (
+        "# This project is licensed under the MIT license. A module uses a library under LGPL 3\n"
+    )
+    assert kept(notice + python_file(1)) == python_file(1)
+
+
 def test_latin_1_is_left_out() -> None:
     assert clean(python_file(1).encode() + "# é".encode("latin-1"), "python") == "encoding"
 
@@ -509,3 +516,12 @@ def test_errors_end_with_a_message_and_a_status(
     arguments = ["--manifest", str(tmp_path / "none.tsv"), "--out", str(tmp_path / "out")]
     assert main(arguments) == 1
     assert "Give one by --manifest FILE." in capsys.readouterr().err
+
+
+def test_a_corpus_of_nothing_is_an_error(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [("https://host.org/a/absent", "c" * 40, "MIT", "python", "train")]
+    path = write_manifest(tmp_path / "m.tsv", rows)
+    assert main(["--manifest", str(path), "--out", str(tmp_path / "out"), "--offline"]) == 1
+    assert "Clone them (no --offline)" in capsys.readouterr().err

@@ -75,6 +75,8 @@ def build(options: argparse.Namespace) -> None:
     repositories = sources(options)
     missing = clean_all(repositories, options, cache)
     present = [row for row in repositories if row.name not in missing]
+    if not present:
+        raise ConfigError("No repository could be had. Clone them (no --offline) or give --mirror.")
     if options.only == "clean":
         return
     index = load_index(cache, present)

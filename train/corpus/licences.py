@@ -16,6 +16,7 @@ NOT_PERMISSIVE = re.compile(
     r"|is strictly prohibited|confidential and proprietary",
     re.I,
 )
+SELF_PERMISSIVE = re.compile(r"this (?:project|file|software) is licensed under the MIT", re.I)
 NOTICE = re.compile(
     r"copyright|licen[cs]ed? |licen[cs]e[.,:;\n]|SPDX|all rights reserved|redistribut"
     r"|warrant(?:y|ies)|permission is hereby",
@@ -32,7 +33,12 @@ PYTHON_CODING = re.compile(r"#.*coding[:=]|#.*vim?:|# -\*-")
 
 
 def has_foreign_licence(text: str) -> bool:
-    """Whether the top of a file names a licence that is not permissive."""
+    """Whether the top of a file names a licence that is not permissive.
+
+    Some notices call their own project permissive and mention another one's licence beside it.
+    """
+    if SELF_PERMISSIVE.search(text, 0, LOOKED_AT):
+        return False
     return bool(NOT_PERMISSIVE.search(text, 0, LOOKED_AT))
 
 

@@ -2,7 +2,8 @@
 
 The shuffle is over all repositories at once and depends on the seed alone; documents are read
 from where they lie, so memory holds only a few blocks. A shard is a row of xz streams (one per
-block, compressed in threads: lzma frees the interpreter lock), which `xz -d` and Python's `lzma` read as one file.
+block, compressed in threads: lzma frees the interpreter lock), which `xz -d` and Python's `lzma`
+read as one file.
 """
 
 import argparse
