@@ -15,6 +15,11 @@ from autocoder.train.corpus.selection import Selection
 from autocoder.train.corpus.summary import languages_of, summarise, total
 
 COLOURS = {"python": "#3572a5", "java": "#b07219"}
+TITLES = {
+    "split": "MB of text by split",
+    "licence": "MB of text by licence",
+    "removed": "MB of text that each step removed",
+}
 SHOWN_REPOSITORIES = 50
 
 
@@ -102,13 +107,13 @@ def megabytes(size: int) -> str:
 
 def draw(summary: Mapping[str, Any], folder: Path) -> None:
     """The four plots, as PNG."""
-    for key in ("split", "licence", "removed"):
+    for key in TITLES:
         cells = {
             name: {language: cell["bytes"] for language, cell in by.items()}
             for name, by in summary[key].items()
             if name not in ("read", "kept") and total(by, "bytes") > 0
         }
-        bars(cells, languages_of(summary), f"MB of text by {key}", folder / f"{key}.png")
+        bars(cells, languages_of(summary), TITLES[key], folder / f"{key}.png")
     largest = sorted(summary["repository"], key=lambda row: -sum(row["bytes"].values()))
     cells = {row["name"]: row["bytes"] for row in largest[:SHOWN_REPOSITORIES]}
     title = f"MB of text, the {len(cells)} largest repositories"
