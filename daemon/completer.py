@@ -1,0 +1,197 @@
+"""Text in, suggestions out: the prompt, the decoding, the stops and the filters of one request.
+
+Knows the protocol's requests as data and a model; knows no sockets and no queue.
+"""
+
+import math
+import secrets
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from random import Random
+from time import perf_counter
+
+from autocoder.daemon.decoding import Decoding, Draft
+from autocoder.daemon.detokenizer import Detokenizer, readable
+from autocoder.daemon.engine import Engine, LiveSequence
+from autocoder.daemon.filters import refine
+from autocoder.daemon.languages import language_of
+from autocoder.daemon.prompt import Budget, PromptBuilder
+from autocoder.daemon.protocol import (
+    Cancelled,
+    Complete,
+    Completion,
+    ModelInfo,
+    Suggestion,
+    Timing,
+)
+from autocoder.daemon.sampling import Logits, Sampling, most_probable, penalised
+from autocoder.daemon.stopping import StopRules, cursor_ends_line
+
+SPECIAL_TOKENS = 8  # more than any prompt format adds
+LONGEST_TEXT = 64  # tokens kept free for a suggestion when the budget fills the context
+
+
+@dataclass(frozen=True)
+class Source:
+    """A request's text on both sides of the cursor, fit for a tokenizer, and its language."""
+
+    prefix: str
+    suffix: str
+    language: str
+    line_end: str
+
+    @staticmethod
+    def of(request: Complete) -> "Source":
+        language = request.language or (language_of(request.path) if request.path else None)
+        line_end = "\r\n" if "\r\n" in request.prefix else "\n"
+        prefix, suffix = (
+            clean(text).replace("\r\n", "\n") for text in (request.prefix, request.suffix)
+        )
+        return Source(prefix, suffix, (language or "").lower(), line_end)
+
+
+class ModelCompleter:
+    """Answers requests with one model. `reason` says why its provider is not CUDA, "" if it is."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        builder: PromptBuilder,
+        detokenizer: Detokenizer,
+        info: ModelInfo,
+        *,
+        provider: str = "",
+        threads: int = 1,
+        reason: str = "",
+    ) -> None:
+        self.info = info
+        self.provider = provider
+        self.threads = threads
+        self.reason = reason
+        self._engine = engine
+        self._builder = builder
+        self._detokenizer = detokenizer
+        self._stop_ids = builder.stop_ids | detokenizer.special
+
+    def complete(self, request: Complete, cancelled: Callable[[], bool]) -> Completion:
+        """See `Completer.complete`."""
+        started = perf_counter()
+        source = Source.of(request)
+        prompt = self._builder.build(source.language, source.prefix, source.suffix)
+        interrupt = partial(_raise_if, cancelled)
+        sequence, cached, logits = self._engine.prefill(prompt.ids, interrupt)
+        prompted = perf_counter()
+        decoding = self._decoding(request, source, interrupt)
+        found: dict[str, Suggestion] = {}
+        passes = 0
+        for draft in drafts(request, decoding, sequence, logits):
+            passes += draft.passes
+            suggestion = suggest(draft, source)
+            if suggestion.text:
+                found.setdefault(suggestion.text, suggestion)
+            if len(found) == request.candidates:
+                break
+        ended = perf_counter()
+        return Completion(
+            tuple(sorted(found.values(), key=lambda suggestion: -suggestion.probability)),
+            prompt_tokens=len(prompt.ids),
+            cached_tokens=cached,
+            generated_tokens=passes,
+            ms=Timing(
+                prompt=1000 * (prompted - started),
+                decode=1000 * (ended - prompted),
+                total=1000 * (ended - started),
+            ),
+        )
+
+    def _decoding(
+        self, request: Complete, source: Source, interrupt: Callable[[], None]
+    ) -> Decoding:
+        return Decoding(
+            detokenizer=self._detokenizer,
+            stop_ids=self._stop_ids,
+            rules=StopRules(
+                max_lines=request.max_lines,
+                stops=tuple(clean(stop).encode() for stop in request.stop if stop),
+                next_line=cursor_ends_line(source.suffix),
+            ),
+            sampling=Sampling(
+                request.temperature, request.top_k, request.top_p, request.repetition_penalty
+            ),
+            max_tokens=request.max_tokens,
+            interrupt=interrupt,
+        )
+
+
+def drafts(
+    request: Complete, decoding: Decoding, sequence: LiveSequence, logits: Logits
+) -> Iterator[Draft]:
+    """Continuations of `sequence`, one after the other, each after rolling the last one back.
+
+    Twice as many as candidates are wanted, since some will be empty or alike. Greedily, they
+    branch at the first token, the most probable one first; sampled, each has its own seed.
+    """
+    length, logits = len(sequence.ids), logits.copy()
+    seed = secrets.randbits(64) if request.seed is None else request.seed
+    attempts = 1 if request.candidates == 1 else 2 * request.candidates
+    firsts: list[int | None] = [None] * attempts
+    if request.temperature <= 0 and attempts > 1:
+        firsts = list(first_tokens(decoding, sequence, logits, attempts))
+    for number, first in enumerate(firsts):
+        sequence.rewind(length)
+        yield decoding.draft(sequence, logits, Random(f"{seed} {number}"), first)
+
+
+def first_tokens(
+    decoding: Decoding, sequence: LiveSequence, logits: Logits, count: int
+) -> Iterator[int]:
+    """The greedy choice, then the next best tokens that do not end the text at once."""
+    logits = penalised(logits, sequence.ids, decoding.sampling.repetition_penalty)
+    best, *others = most_probable(logits, count + len(decoding.stop_ids))
+    yield best
+    yield from [token for token in others if token not in decoding.stop_ids][: count - 1]
+
+
+def suggest(draft: Draft, source: Source) -> Suggestion:
+    """The suggestion that remains of a draft; its text is empty where nothing does."""
+    unfinished = draft.stopped_by in ("length", "context")
+    text = refine(readable(draft.kept), source.prefix, source.suffix, unfinished=unfinished)
+    probabilities = draft.probabilities_within(len(text.encode()))
+    if source.line_end != "\n":
+        text = text.replace("\n", source.line_end)
+    return Suggestion(text, math.prod(probabilities), probabilities, draft.stopped_by)
+
+
+def clean(text: str) -> str:
+    """The text with lone surrogates, which have no UTF-8, as question marks."""
+    return text.encode("utf-8", "replace").decode()
+
+
+def _raise_if(cancelled: Callable[[], bool]) -> None:
+    if cancelled():
+        raise Cancelled
+
+
+def fitted(budget: Budget, context: int) -> Budget:
+    """The budget cut in proportion, so that prompt and suggestion fit a model's context."""
+    room = max(2, context - SPECIAL_TOKENS - min(LONGEST_TEXT, context // 4))
+    wanted = budget.prefix_tokens + budget.suffix_tokens
+    if wanted <= room:
+        return budget
+    prefix = max(1, budget.prefix_tokens * room // wanted)
+    return replace(budget, prefix_tokens=prefix, suffix_tokens=room - prefix)
+
+
+def load_completer(
+    folder: Path | None = None,
+    provider: str = "auto",
+    threads: int | None = None,
+    budget: Budget | None = None,
+) -> ModelCompleter:
+    """Load a model folder, by default the bundled one, and open its graph on the best provider.
+
+    Raises ModelError for a folder that cannot be served, ConfigError for a bad setting.
+    """
+    raise NotImplementedError

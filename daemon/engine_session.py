@@ -1,0 +1,180 @@
+"""Opens an ONNX Runtime session: which provider, how many threads, with which settings.
+
+CUDA is tried first where the runtime has it, and taken only if it really initialises; otherwise
+the CPU serves, and the reason is kept for `status` and `doctor`. Knows graph files; knows no text.
+"""
+
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from autocoder.daemon.engine_graph import OnnxGraph
+from autocoder.daemon.errors import ConfigError, ModelError
+
+CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
+RUNTIMES = ("onnxruntime", "onnxruntime-gpu")
+MOST_THREADS = 8  # one token of a small model is too little work for more
+
+
+@dataclass(frozen=True)
+class OpenSession:
+    """A session, the provider that serves it, and why that is not CUDA ("" if it is)."""
+
+    session: Any
+    provider: str
+    reason: str
+    threads: int
+
+
+def conflicting_runtimes() -> tuple[str, ...]:
+    """The ONNX Runtime packages installed, if more than one: they overwrite each other's files."""
+    found = tuple(name for name in RUNTIMES if _version(name))
+    return found if len(found) > 1 else ()
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def open_session(
+    graphs: Mapping[str, Path], provider: str = "auto", threads: int | None = None
+) -> OpenSession:
+    """Open the best of `graphs`, which maps "cpu" and "cuda" to files.
+
+    `provider` is "auto", "cpu" or "cuda"; only "cuda" insists. Raises ConfigError for another
+    provider, for a bad number of threads and where "cuda" was demanded in vain, and ModelError
+    where the runtime is missing, doubled, or refuses the graph.
+    """
+    if provider not in ("auto", "cpu", "cuda"):
+        raise ConfigError(f"provider {provider!r}: choose auto, cpu or cuda")
+    _demand_one_runtime()
+    count = thread_count(threads)
+    reason = "" if provider != "cpu" else "the CPU was asked for"
+    if provider != "cpu":
+        session, reason = _try_cuda(graphs.get("cuda"), count)
+        if session is not None:
+            return OpenSession(session, CUDA, "", count)
+        if provider == "cuda":
+            raise ConfigError(f"CUDA was asked for, but {reason}")
+    if "cpu" not in graphs:
+        raise ModelError(f"the model folder has no cpu.onnx, and {reason}; export one for the CPU")
+    return OpenSession(_create(graphs["cpu"], count, [CPU]), CPU, reason, count)
+
+
+def _demand_one_runtime() -> None:
+    both = conflicting_runtimes()
+    if both:
+        raise ModelError(
+            f"{' and '.join(both)} are installed together and overwrite each other; "
+            f"run `pip uninstall -y {' '.join(both)}`, then install autocoder[cpu] or [cuda]"
+        )
+
+
+def _try_cuda(graph: Path | None, threads: int) -> tuple[Any | None, str]:
+    """A session on CUDA, or None and the reason why there is none."""
+    import onnxruntime
+
+    if CUDA not in onnxruntime.get_available_providers():
+        return None, "the installed ONNX Runtime has no CUDA (autocoder[cuda] brings it)"
+    if graph is None:
+        return None, "the model folder has no cuda.onnx"
+    _preload_cuda_libraries(onnxruntime)
+    options = {"device_id": "0", "arena_extend_strategy": "kSameAsRequested"}
+    try:
+        session = _create(graph, threads, [(CUDA, options), CPU])
+        if session.get_providers()[0] != CUDA:
+            return None, "CUDA did not start: no usable GPU, or its libraries do not load"
+        _run_once(session)
+    except ModelError as error:
+        return None, f"CUDA did not start: {error}"
+    return session, ""
+
+
+def _run_once(session: Any) -> None:
+    """One token: a GPU that the kernels were not built for, or without memory, fails only here."""
+    graph = OnnxGraph(session, capacity=64, cuda=True)
+    graph.run(graph.new_cache(), 0, np.zeros(1, np.int64))
+
+
+def _preload_cuda_libraries(onnxruntime: Any) -> None:
+    """Load CUDA and cuDNN from their own wheels, where they are not on the system's path."""
+    preload = getattr(onnxruntime, "preload_dlls", None)
+    if preload is not None:
+        preload()
+
+
+def _create(graph: Path, threads: int, providers: list[Any]) -> Any:
+    import onnxruntime
+
+    try:
+        return onnxruntime.InferenceSession(
+            str(graph), session_options(threads), providers=providers
+        )
+    except Exception as error:  # the runtime has an exception class for each status code
+        raise ModelError(f"ONNX Runtime cannot open {graph}: {error}") from error
+
+
+def session_options(threads: int) -> Any:
+    """The settings of every session; the figures behind them are in docs/performance.md."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3  # errors only
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    return options
+
+
+def thread_count(asked: int | None = None) -> int:
+    """The threads for one session: as asked, else `AUTOCODER_THREADS`, else the physical cores.
+
+    Never more than the cores this process may run on. Raises ConfigError for less than one.
+    """
+    setting = os.environ.get("AUTOCODER_THREADS", "") if asked is None else str(asked)
+    if not setting:
+        return min(physical_cores(), MOST_THREADS)
+    if not setting.isdecimal() or int(setting) < 1:
+        raise ConfigError(f"{setting!r} threads (AUTOCODER_THREADS): give a number from 1 up")
+    return min(int(setting), len(granted_cpus()))
+
+
+def granted_cpus() -> set[int]:
+    """The logical CPUs this process may run on."""
+    if sys.platform == "linux":
+        return os.sched_getaffinity(0)
+    return set(range(os.cpu_count() or 1))
+
+
+def physical_cores() -> int:
+    """The physical cores among the granted CPUs, at least 1; a container's CPU quota counts too."""
+    cores = {_siblings(cpu) for cpu in granted_cpus()}
+    return max(1, min(len(cores), _quota()))
+
+
+def _siblings(cpu: int) -> str:
+    """Names the physical core of a logical CPU: the list of the CPUs that share it."""
+    path = Path(f"/sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list")
+    try:
+        return path.read_text().strip()
+    except OSError:
+        return str(cpu)
+
+
+def _quota() -> int:
+    """The whole CPUs that the control group grants (cgroup v2 `cpu.max`), or many."""
+    try:
+        granted, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
+        return max(1, int(granted) // int(period))
+    except (OSError, ValueError):
+        return MOST_THREADS
