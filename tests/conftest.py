@@ -1,12 +1,32 @@
-"""A model that a test writes down itself, and a byte-level tokenizer to go with it."""
+"""What tests of several folders share.
 
-from collections.abc import Callable, Mapping, Sequence
+A model that a test writes down itself, and a byte-level tokenizer to go with it; a runtime folder
+for every test, and daemons without a model. No test touches the user's daemon: whatever daemon was
+started in a test's folder is killed at its end.
+"""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+
+from autocoder.daemon import lock
+from autocoder.daemon.endpoint import Endpoint
+
+FAKE_DAEMON = Path(__file__).parent / "fake_daemon.py"
 
 SPECIALS = ["<python>", "<java>", "<suffix>", "<prefix>", "<middle>", "<eos>"]
 PAIRS = [(")", ":"), ("):", "Ċ"), ("Ċ", "Ġ"), ("ĊĠ", "Ġ"), ("ĊĠĠ", "Ġ"), ("ĊĠĠĠ", "Ġ")]
@@ -91,3 +111,55 @@ def vote(scripts: Sequence[tuple[list[int], float]], written: Sequence[int]) -> 
             chances[token] = chances.get(token, 0.0) + weight
     total = sum(chances.values())
     return {token: chance / total for token, chance in chances.items()}
+
+
+@pytest.fixture(autouse=True)
+def place(monkeypatch: pytest.MonkeyPatch) -> Iterator[Endpoint]:
+    """An empty runtime folder with a short path; its daemon is killed at the end."""
+    folder = Path(tempfile.mkdtemp(prefix="ac-", dir="/tmp"))
+    monkeypatch.setenv("AUTOCODER_RUNTIME_DIR", str(folder))
+    monkeypatch.delenv("AUTOCODER_MODEL", raising=False)
+    yield Endpoint(folder)
+    _kill(Endpoint(folder))
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _kill(place: Endpoint) -> None:
+    while (pid := lock.holder(place.lock)) is not None:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+        time.sleep(0.01)
+
+
+@dataclass
+class FakeDaemon:
+    """Whole daemon processes of `tests/fake_daemon.py`: a real server, a completer from a dict."""
+
+    place: Endpoint
+    processes: list["subprocess.Popen[bytes]"] = field(default_factory=list)
+
+    def command(self, *options: str) -> list[str]:
+        return [sys.executable, str(FAKE_DAEMON), *options]
+
+    def start(self, *options: str) -> "subprocess.Popen[bytes]":
+        """Start one and wait until it listens."""
+        process = subprocess.Popen(self.command(*options), stderr=subprocess.PIPE)
+        self.processes.append(process)
+        end = time.monotonic() + 20
+        while not self.place.socket.exists():
+            assert process.poll() is None and time.monotonic() < end, process.communicate()
+            time.sleep(0.01)
+        return process
+
+    def end(self) -> None:
+        for process in self.processes:
+            process.kill()
+            process.communicate()
+
+
+@pytest.fixture
+def fake_daemon(place: Endpoint) -> Iterator[FakeDaemon]:
+    """Starts daemons that need no model."""
+    fake = FakeDaemon(place)
+    yield fake
+    fake.end()

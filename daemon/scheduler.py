@@ -1,0 +1,116 @@
+"""Who is served next: one request at a time, the active client first, and nobody starves.
+
+Pure bookkeeping: knows no sockets, threads or models. The caller tells the time.
+"""
+
+from collections import OrderedDict, deque
+from dataclasses import dataclass, field
+
+from autocoder.daemon.errors import ProtocolError
+from autocoder.daemon.protocol import Complete
+
+MOST_WAITING = 64
+PATIENCE_S = 0.5
+
+
+@dataclass(eq=False)
+class Job:
+    """A `complete` under way. `cancelled` is set by the loop and read by the completer."""
+
+    client: bytes
+    id: str
+    request: Complete
+    arrived: float
+    cancelled: bool = field(default=False)
+
+    def is_cancelled(self) -> bool:
+        return self.cancelled
+
+
+class Scheduler:
+    """The waiting jobs of every client, and the one that runs."""
+
+    def __init__(self) -> None:
+        self.running: Job | None = None
+        # Least recently active client first; each client's jobs oldest first.
+        self._waiting: OrderedDict[bytes, deque[Job]] = OrderedDict()
+
+    def submit(self, job: Job) -> list[Job]:
+        """Queue a job; returns the waiting ones that it supersedes. A running one is flagged.
+
+        Raises ProtocolError `overloaded` when the client has MOST_WAITING other jobs waiting.
+        """
+        queue = self._waiting.setdefault(job.client, deque())
+        superseded = [old for old in queue if old.request.document == job.request.document]
+        for old in superseded:
+            queue.remove(old)
+        self._waiting.move_to_end(job.client)
+        self._flag_running(job)
+        if len(queue) >= MOST_WAITING:
+            raise ProtocolError("overloaded", f"{len(queue)} requests of this client wait already")
+        queue.append(job)
+        return superseded
+
+    def _flag_running(self, newer: Job) -> None:
+        running = self.running
+        if running and running.client == newer.client:
+            running.cancelled |= running.request.document == newer.request.document
+
+    def next(self, now: float) -> Job | None:
+        """Take the job to run, or None if one runs already or none waits.
+
+        The oldest job of the most recently active client, unless some job has waited longer than
+        PATIENCE_S: then the oldest of all.
+        """
+        heads = [queue[0] for queue in self._waiting.values() if queue]
+        if self.running is not None or not heads:
+            return None
+        oldest = min(heads, key=lambda job: job.arrived)
+        chosen = oldest if now - oldest.arrived > PATIENCE_S else heads[-1]
+        self._take(chosen)
+        self.running = chosen
+        return chosen
+
+    def _take(self, job: Job) -> None:
+        queue = self._waiting[job.client]
+        queue.remove(job)
+        if not queue:
+            del self._waiting[job.client]
+
+    def finish(self) -> None:
+        """The running job is over."""
+        self.running = None
+
+    def cancel(self, client: bytes, id: str) -> tuple[bool, Job | None]:
+        """Cancel by id: whether it was under way, and the job if it only waited.
+
+        A running job is flagged; its end comes through whoever runs it.
+        """
+        if self.running and (self.running.client, self.running.id) == (client, id):
+            self.running.cancelled = True
+            return True, None
+        for job in self._waiting.get(client, ()):
+            if job.id == id:
+                self._take(job)
+                return True, job
+        return False, None
+
+    def knows(self, client: bytes, id: str) -> bool:
+        """Is a job of this client and id under way?"""
+        running = [self.running] if self.running else []
+        jobs = [*running, *self._waiting.get(client, ())]
+        return any((job.client, job.id) == (client, id) for job in jobs)
+
+    def forget(self, client: bytes) -> None:
+        """The client is gone: nobody wants its answers."""
+        self._waiting.pop(client, None)
+        if self.running and self.running.client == client:
+            self.running.cancelled = True
+
+    def drain(self) -> list[Job]:
+        """Take every waiting job, and flag the running one."""
+        jobs = [job for queue in self._waiting.values() for job in queue]
+        self._waiting.clear()
+        if self.running:
+            self.running.cancelled = True
+        return jobs
