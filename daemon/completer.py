@@ -12,9 +12,15 @@ from pathlib import Path
 from random import Random
 from time import perf_counter
 
+from tokenizers import Tokenizer
+
+from autocoder.daemon import model_folder
 from autocoder.daemon.decoding import Decoding, Draft
 from autocoder.daemon.detokenizer import Detokenizer, readable
 from autocoder.daemon.engine import Engine, LiveSequence
+from autocoder.daemon.engine_graph import OnnxGraph
+from autocoder.daemon.engine_session import CUDA, open_session
+from autocoder.daemon.errors import ModelError
 from autocoder.daemon.filters import refine
 from autocoder.daemon.languages import language_of
 from autocoder.daemon.prompt import Budget, PromptBuilder
@@ -31,6 +37,8 @@ from autocoder.daemon.stopping import StopRules, cursor_ends_line
 
 SPECIAL_TOKENS = 8  # more than any prompt format adds
 LONGEST_TEXT = 64  # tokens kept free for a suggestion when the budget fills the context
+LONGEST_ANSWER = 512  # tokens, as docs/protocol.md allows
+CACHE_BYTES = 64 * 1024 * 1024  # for all sequences' keys and values together
 
 
 @dataclass(frozen=True)
@@ -194,4 +202,41 @@ def load_completer(
 
     Raises ModelError for a folder that cannot be served, ConfigError for a bad setting.
     """
-    raise NotImplementedError
+    model = model_folder.load(folder)
+    graphs = {name: model.graph(name) for name in model.graphs}
+    opened = open_session(graphs, provider, threads)
+    budget = fitted(budget or Budget(), model.context)
+    graph = OnnxGraph(opened.session, capacity(budget, model.context), cuda=opened.provider == CUDA)
+    tokenizer = load_tokenizer(model.tokenizer)
+    return ModelCompleter(
+        Engine(graph, sequences=sequences(graph)),
+        PromptBuilder(tokenizer, model.prompt, budget),
+        Detokenizer(tokenizer),
+        model.info,
+        provider=opened.provider,
+        threads=opened.threads,
+        reason=opened.reason,
+    )
+
+
+def load_tokenizer(path: Path) -> Tokenizer:
+    """The tokenizer, deaf to special tokens in source text. Raises ModelError if it is damaged."""
+    try:
+        tokenizer = Tokenizer.from_file(str(path))
+    except Exception as error:  # the library raises no narrower class
+        raise ModelError(f"cannot read {path}: {error}; export the model again") from error
+    tokenizer.encode_special_tokens = True
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    return tokenizer
+
+
+def capacity(budget: Budget, context: int) -> int:
+    """Tokens of a cache: the longest prompt and the longest suggestion, within the context."""
+    prompt = budget.prefix_tokens + budget.suffix_tokens + SPECIAL_TOKENS
+    return min(context, prompt + LONGEST_ANSWER)
+
+
+def sequences(graph: OnnxGraph) -> int:
+    """How many sequences' caches fit the memory granted to them; at least one, at most four."""
+    return max(1, min(4, CACHE_BYTES // graph.shape.bytes_at(graph.capacity)))

@@ -41,6 +41,14 @@ class CacheShape:
         return 2 * self.layers * prod(self.buffer(capacity)) * self.dtype.itemsize
 
 
+@dataclass(frozen=True)
+class BoundCache:
+    """One sequence's buffers, bound. ONNX Runtime does not keep the arrays alive: this does."""
+
+    binding: Any
+    buffers: tuple[Any, ...]
+
+
 class OnnxGraph:
     """A session as a `Graph`. Raises ModelError if its inputs and outputs break the contract."""
 
@@ -51,31 +59,35 @@ class OnnxGraph:
         self._device = "cuda" if cuda else "cpu"
         self._last = np.zeros(1, np.int64)
         self._past = np.zeros(1, np.int32)
-        self._logits: NDArray[np.float32] = np.zeros((1, 1, vocabulary(session)), np.float32)
+        self.vocabulary = vocabulary(session)
+        self._logits: NDArray[np.float32] = np.zeros((1, 1, self.vocabulary), np.float32)
 
-    def new_cache(self) -> Any:
-        """An IO binding that holds one sequence's buffers."""
+    def new_cache(self) -> BoundCache:
+        """Zeros, bound as `past` and as `present`, and the place for the logits."""
         from onnxruntime import OrtValue
 
         binding = self._session.io_binding()
+        logits = OrtValue.ortvalue_from_numpy(self._logits)
+        binding.bind_ortvalue_output("logits", logits)
+        buffers = [logits]
         for layer in range(self.shape.layers):
             for part in ("key", "value"):
                 zeros = np.zeros(self.shape.buffer(self.capacity), self.shape.dtype)
                 buffer = OrtValue.ortvalue_from_numpy(zeros, self._device, 0)
                 binding.bind_ortvalue_input(f"past.{layer}.{part}", buffer)
                 binding.bind_ortvalue_output(f"present.{layer}.{part}", buffer)
-        binding.bind_ortvalue_output("logits", OrtValue.ortvalue_from_numpy(self._logits))
-        return binding
+                buffers.append(buffer)
+        return BoundCache(binding, tuple(buffers))
 
-    def run(self, cache: Any, past: int, ids: NDArray[np.int64]) -> NDArray[np.float32]:
+    def run(self, cache: BoundCache, past: int, ids: NDArray[np.int64]) -> NDArray[np.float32]:
         """See `Graph.run`."""
         self._last[0] = len(ids) - 1
         self._past[0] = past
         try:
-            cache.bind_cpu_input("input_ids", ids[None, :])
-            cache.bind_cpu_input("past_length", self._past)
-            cache.bind_cpu_input("rows", self._last)
-            self._session.run_with_iobinding(cache)
+            cache.binding.bind_cpu_input("input_ids", ids[None, :])
+            cache.binding.bind_cpu_input("past_length", self._past)
+            cache.binding.bind_cpu_input("rows", self._last)
+            self._session.run_with_iobinding(cache.binding)
         except Exception as error:  # the runtime has an exception class for each status code
             raise ModelError(f"the model's forward pass failed: {error}") from error
         logits: NDArray[np.float32] = self._logits[0, 0]

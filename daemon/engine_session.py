@@ -4,22 +4,19 @@ CUDA is tried first where the runtime has it, and taken only if it really initia
 the CPU serves, and the reason is kept for `status` and `doctor`. Knows graph files; knows no text.
 """
 
-import os
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from autocoder.daemon.engine_graph import OnnxGraph
+from autocoder.daemon.engine_runtime import import_runtime
+from autocoder.daemon.engine_threads import thread_count
 from autocoder.daemon.errors import ConfigError, ModelError
 
 CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
-RUNTIMES = ("onnxruntime", "onnxruntime-gpu")
-MOST_THREADS = 8  # one token of a small model is too little work for more
 
 
 @dataclass(frozen=True)
@@ -30,19 +27,6 @@ class OpenSession:
     provider: str
     reason: str
     threads: int
-
-
-def conflicting_runtimes() -> tuple[str, ...]:
-    """The ONNX Runtime packages installed, if more than one: they overwrite each other's files."""
-    found = tuple(name for name in RUNTIMES if _version(name))
-    return found if len(found) > 1 else ()
-
-
-def _version(package: str) -> str | None:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return None
 
 
 def open_session(
@@ -56,7 +40,7 @@ def open_session(
     """
     if provider not in ("auto", "cpu", "cuda"):
         raise ConfigError(f"provider {provider!r}: choose auto, cpu or cuda")
-    _demand_one_runtime()
+    import_runtime()
     count = thread_count(threads)
     reason = "" if provider != "cpu" else "the CPU was asked for"
     if provider != "cpu":
@@ -68,15 +52,6 @@ def open_session(
     if "cpu" not in graphs:
         raise ModelError(f"the model folder has no cpu.onnx, and {reason}; export one for the CPU")
     return OpenSession(_create(graphs["cpu"], count, [CPU]), CPU, reason, count)
-
-
-def _demand_one_runtime() -> None:
-    both = conflicting_runtimes()
-    if both:
-        raise ModelError(
-            f"{' and '.join(both)} are installed together and overwrite each other; "
-            f"run `pip uninstall -y {' '.join(both)}`, then install autocoder[cpu] or [cuda]"
-        )
 
 
 def _try_cuda(graph: Path | None, threads: int) -> tuple[Any | None, str]:
@@ -134,47 +109,3 @@ def session_options(threads: int) -> Any:
     options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     return options
-
-
-def thread_count(asked: int | None = None) -> int:
-    """The threads for one session: as asked, else `AUTOCODER_THREADS`, else the physical cores.
-
-    Never more than the cores this process may run on. Raises ConfigError for less than one.
-    """
-    setting = os.environ.get("AUTOCODER_THREADS", "") if asked is None else str(asked)
-    if not setting:
-        return min(physical_cores(), MOST_THREADS)
-    if not setting.isdecimal() or int(setting) < 1:
-        raise ConfigError(f"{setting!r} threads (AUTOCODER_THREADS): give a number from 1 up")
-    return min(int(setting), len(granted_cpus()))
-
-
-def granted_cpus() -> set[int]:
-    """The logical CPUs this process may run on."""
-    if sys.platform == "linux":
-        return os.sched_getaffinity(0)
-    return set(range(os.cpu_count() or 1))
-
-
-def physical_cores() -> int:
-    """The physical cores among the granted CPUs, at least 1; a container's CPU quota counts too."""
-    cores = {_siblings(cpu) for cpu in granted_cpus()}
-    return max(1, min(len(cores), _quota()))
-
-
-def _siblings(cpu: int) -> str:
-    """Names the physical core of a logical CPU: the list of the CPUs that share it."""
-    path = Path(f"/sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list")
-    try:
-        return path.read_text().strip()
-    except OSError:
-        return str(cpu)
-
-
-def _quota() -> int:
-    """The whole CPUs that the control group grants (cgroup v2 `cpu.max`), or many."""
-    try:
-        granted, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
-        return max(1, int(granted) // int(period))
-    except (OSError, ValueError):
-        return MOST_THREADS
