@@ -1,13 +1,17 @@
 """One blocking request, for scripts: no event loop, hence none of asyncio's import time."""
 
+import time
+
 from autocoder.clients.replies import completion
-from autocoder.daemon.connection import connected
-from autocoder.daemon.endpoint import endpoint
+from autocoder.daemon.connection import Connection, connected
+from autocoder.daemon.endpoint import Endpoint, endpoint
+from autocoder.daemon.errors import DaemonError
 from autocoder.daemon.identity import model_info, told
-from autocoder.daemon.lifecycle import Wanted, ensure
-from autocoder.daemon.protocol import Complete, Completion
+from autocoder.daemon.lifecycle import Wanted, ensure, running
+from autocoder.daemon.protocol import Cancelled, Complete, Completion, Message, Request
 
 PATIENCE_S = 60.0
+LOOK_S = 0.25
 
 
 def wanted(client: str, model: str | None = None) -> Wanted:
@@ -31,9 +35,27 @@ def complete_once(
 ) -> Completion:
     """Ask the daemon, starting it where needed.
 
-    Raises ModelError, ProtocolError, DaemonError, ConfigError; Cancelled if another took its place.
+    Raises ModelError, ProtocolError, DaemonError, ConfigError.
     """
     place = endpoint()
-    ensure(wanted(client, model), place=place)
+    greeting = ensure(wanted(client, model), place=place)
     with connected(place.address) as connection:
-        return completion(connection.ask(request, patience_s))
+        reply = ask_living(connection, request, place, greeting.pid, patience_s)
+    try:
+        return completion(reply)
+    except Cancelled as error:
+        raise DaemonError("the daemon was stopped meanwhile; try again") from error
+
+
+def ask_living(
+    connection: Connection, request: Request, place: Endpoint, pid: int, patience_s: float
+) -> Message:
+    """The reply, as long as the daemon lives to give one. Raises DaemonError."""
+    id = connection.send(request)
+    end = time.monotonic() + patience_s
+    while time.monotonic() < end:
+        if reply := connection.asked(id, LOOK_S):
+            return reply
+        if running(place) != pid:
+            raise DaemonError(f"the daemon died meanwhile; try again. Its log: {place.log}")
+    raise DaemonError(f"no answer within {patience_s:g} s; see `autocoder daemon status`")

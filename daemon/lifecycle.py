@@ -18,7 +18,7 @@ from autocoder import __version__
 from autocoder.daemon import lock
 from autocoder.daemon.connection import Connection, connected
 from autocoder.daemon.endpoint import Endpoint, endpoint, prepared
-from autocoder.daemon.errors import DaemonError
+from autocoder.daemon.errors import DaemonError, ProtocolError
 from autocoder.daemon.log import rotate
 from autocoder.daemon.protocol import Greeting, Hello, Stop, greeting_from
 
@@ -82,7 +82,11 @@ def _greet_or_start(
         if pid is None:
             return _started(connection, wanted, place, spawn(command, place))
         patience = _patience(place) if hello_s is None else hello_s
-        greeting = greet(connection, wanted, patience, lambda: _gone(place, pid))
+        try:
+            greeting = greet(connection, wanted, patience, lambda: _gone(place, pid))
+        except ProtocolError:  # a daemon of another protocol: not one to talk to
+            stop(place)
+            return None
         if greeting is None and not _gone(place, pid):
             kill(place, pid)
         return greeting
