@@ -1,0 +1,407 @@
+"""Wires buffer, suggester, screen and keys into one application for one file.
+
+What it does is asked for by keys (`key_bindings`) and shown by `layout`. Unsaved text outlives it
+as a recovery copy, however it ends.
+"""
+
+import asyncio
+import base64
+import contextlib
+import logging
+import signal
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from prompt_toolkit.application import Application
+from prompt_toolkit.clipboard import ClipboardData
+from prompt_toolkit.completion import PathCompleter
+from prompt_toolkit.input import Input
+from prompt_toolkit.output import Output
+from prompt_toolkit.search import SearchDirection, start_search
+
+from autocoder.clients.editor import actions, recovery
+from autocoder.clients.editor.colours import editor_style
+from autocoder.clients.editor.edit_buffer import EditBuffer
+from autocoder.clients.editor.file import (
+    OpenedFile,
+    changed_on_disk,
+    is_read_only,
+    open_file,
+    save_file,
+)
+from autocoder.clients.editor.indentation import unit_of
+from autocoder.clients.editor.key_bindings import editor_bindings, toolkit_bindings
+from autocoder.clients.editor.layout import Screen
+from autocoder.clients.editor.lexing import lexer_for
+from autocoder.clients.editor.prompts import Question
+from autocoder.clients.editor.suggester import Completes, Suggester
+from autocoder.clients.editor.text_format import UnencodableError, encode
+from autocoder.daemon.errors import AutocoderError
+from autocoder.daemon.languages import LANGUAGES, language_of
+
+RECOVERY_EVERY_S = 1.0
+KEY_SEQUENCE_S = 0.05  # how long an Escape waits to become an Alt chord
+CLIPBOARD_LIMIT = 100_000
+
+log = logging.getLogger(__name__)
+
+
+class Editor:
+    """One file in one full-screen application."""
+
+    def __init__(
+        self,
+        opened: OpenedFile,
+        client: Completes,
+        language: str | None = None,
+        input: Input | None = None,
+        output: Output | None = None,
+    ) -> None:
+        self.path, self.form, self.stamp = opened.path, opened.form, opened.stamp
+        self.read_only, self.is_new = opened.read_only, opened.stamp is None
+        self.language = language or language_of(opened.path)
+        self.unit = unit_of(opened.text)
+        self.buffer = EditBuffer(opened.text)
+        self.lexer = lexer_for(opened.path, opened.text)
+        self.suggester = Suggester(
+            client, str(opened.path.absolute()), str(opened.path), self.language, self._redraw
+        )
+        self.message, self.message_is_error = "", False
+        self.screen = Screen(self)
+        self.app: Application[int] = self._application(input, output)
+        self._kept = opened.text
+        self._abandoned = False
+        self._greet(opened)
+
+    def _application(self, input: Input | None, output: Output | None) -> Application[int]:
+        app: Application[int] = Application(
+            layout=self.screen.layout,
+            key_bindings=editor_bindings(self),
+            style=editor_style(),
+            full_screen=True,
+            mouse_support=True,
+            include_default_pygments_style=False,
+            input=input,
+            output=output,
+        )
+        app._default_bindings = toolkit_bindings()  # no public way to leave the Emacs keys out
+        app.ttimeoutlen = app.timeoutlen = KEY_SEQUENCE_S
+        app.key_processor.before_key_press += lambda _: self.say("")
+        return app
+
+    def _greet(self, opened: OpenedFile) -> None:
+        if opened.binary:
+            self.suggester.enable(False)
+            self.say(f"{self.path} looks binary: every byte is kept, suggestions are off", True)
+        elif self.read_only:
+            self.say(f"{self.path} is read-only: F2 saves under another name", True)
+
+    # --- running ------------------------------------------------------------------------------
+
+    def run(self) -> int:
+        """Edit until the user leaves; the exit status. Raises OSError if the terminal fails."""
+        return asyncio.run(self.run_async())
+
+    async def run_async(self) -> int:
+        """The same within an event loop."""
+        keeper = asyncio.get_running_loop().create_task(self._keep_copies())
+        try:
+            return await self.app.run_async(pre_run=self._begin)
+        except (EOFError, OSError) as error:
+            log.info("the terminal is gone: %r", error)
+            return 129
+        finally:
+            keeper.cancel()
+            self._end()
+            await self.suggester.close()
+
+    def _begin(self) -> None:
+        self.buffer.on_text_changed += lambda _: self.suggester.text_changed(self.buffer.document)
+        self.buffer.on_cursor_position_changed += lambda _: self.suggester.cursor_moved(
+            self.buffer.document
+        )
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            with contextlib.suppress(ValueError, RuntimeError):  # not in the main thread
+                loop.add_signal_handler(number, self._terminated, number)
+        self.suggester.start()
+        self._offer_recovery()
+
+    def _terminated(self, number: signal.Signals) -> None:
+        self._keep_copy(self.buffer.text)
+        if not self.app.is_done:
+            self.app.exit(result=128 + number)
+
+    def _end(self) -> None:
+        if self.buffer.is_dirty and not self._abandoned:
+            self._keep_copy(self.buffer.text)
+        else:
+            recovery.forget(self.path)
+
+    def _redraw(self) -> None:
+        self.app.invalidate()
+
+    # --- recovery -----------------------------------------------------------------------------
+
+    async def _keep_copies(self) -> None:
+        while True:
+            await asyncio.sleep(RECOVERY_EVERY_S)
+            text = self.buffer.text
+            if text is not self._kept and self.buffer.is_dirty:
+                await asyncio.to_thread(self._keep_copy, text)
+
+    def _keep_copy(self, text: str) -> None:
+        try:
+            recovery.keep(self.path, text)
+            self._kept = text
+        except OSError as error:
+            log.warning("no recovery copy: %s", error)
+
+    def _offer_recovery(self) -> None:
+        other = recovery.edited_elsewhere(self.path)
+        if other is not None:
+            self.say(f"Another editor (process {other}) has unsaved changes of this file", True)
+        found = recovery.find(self.path)
+        if found is None:
+            return
+        if found.text == self.buffer.text:
+            return recovery.discard(found.file)
+        self.screen.prompts.ask(
+            Question(
+                f"Unsaved changes of {found.clock} were left behind.",
+                {
+                    "r": ("recover them", lambda: self._recover(found)),
+                    "d": ("delete them", lambda: recovery.discard(found.file)),
+                },
+            )
+        )
+
+    def _recover(self, found: recovery.Recovery) -> None:
+        self.buffer.replace(0, len(self.buffer.text), found.text, 0)
+        self._keep_copy(found.text)
+        recovery.discard(found.file)
+        self.say("Recovered. Ctrl-Z shows the file as it is on disk, Ctrl-S saves.")
+
+    # --- messages -----------------------------------------------------------------------------
+
+    def say(self, text: str, error: bool = False) -> None:
+        """Show a message until the next key."""
+        self.message, self.message_is_error = text, error
+
+    def show_help(self) -> None:
+        """Show the table of keys."""
+        self.screen.show_help()
+
+    # --- suggestions --------------------------------------------------------------------------
+
+    def accept(self, amount: str) -> None:
+        """Insert all of the ghost, or its next word or line, as one step of undo."""
+        self.buffer.insert_step(self.suggester.take(self.buffer.document, amount))
+
+    def escape(self) -> None:
+        """Dismiss the ghost, the selection, or the marks of a search, in this order."""
+        if self.suggester.ghost(self.buffer.document):
+            self.suggester.dismiss(self.buffer.document)
+        elif self.buffer.selection_state:
+            self.buffer.exit_selection()
+        else:
+            self.suggester.dismiss(self.buffer.document)
+            self.screen.control.search_state.text = ""
+
+    def turn(self, step: int) -> None:
+        """Show the next or previous suggestion."""
+        self.suggester.turn(self.buffer.document, step)
+
+    def trigger(self) -> None:
+        """Ask for a suggestion here and now."""
+        self.suggester.trigger(self.buffer.document)
+
+    def toggle_suggestions(self) -> None:
+        """Switch suggestions off or on."""
+        self.suggester.enable(not self.suggester.state.enabled)
+        self.say(f"Suggestions {'on' if self.suggester.state.enabled else 'off'}")
+
+    # --- saving and leaving -------------------------------------------------------------------
+
+    def save(self, then: Callable[[], None] | None = None) -> None:
+        """Save, asking first where somebody else changed the file. `then` runs once it is saved."""
+        try:
+            changed = changed_on_disk(self.path, self.stamp)
+        except AutocoderError as error:
+            return self.say(str(error), True)
+        if not changed:
+            return self._write(then)
+        self.screen.prompts.ask(
+            Question(
+                f"{self.path.name} was changed by another program.",
+                {
+                    "o": ("overwrite it", lambda: self._write(then)),
+                    "r": ("read it anew", self._reload),
+                },
+            )
+        )
+
+    def _write(self, then: Callable[[], None] | None = None) -> None:
+        text = self.buffer.text
+        try:
+            self.stamp = save_file(self.path, encode(text, self.form))
+        except UnencodableError as error:
+            return self._ask_utf8(error, then)
+        except AutocoderError as error:
+            return self.say(str(error), True)
+        self.buffer.mark_saved(text)
+        self.buffer.changes.close_step()
+        self.is_new = self.read_only = False
+        self._kept = text
+        recovery.forget(self.path)
+        self.say(f"Saved {self.path} ({text.count(chr(10)) + 1} lines)")
+        if then:
+            then()
+
+    def _ask_utf8(self, error: UnencodableError, then: Callable[[], None] | None) -> None:
+        def as_utf8() -> None:
+            self.form = replace(self.form, encoding="utf-8", bom=b"", errors="surrogateescape")
+            self._write(then)
+
+        text = str(error).partition(";")[0]
+        self.screen.prompts.ask(Question(f"{text}.", {"u": ("save as UTF-8", as_utf8)}))
+
+    def _reload(self) -> None:
+        try:
+            opened = open_file(self.path)
+        except AutocoderError as error:
+            return self.say(str(error), True)
+        cursor = min(self.buffer.cursor_position, len(opened.text))
+        self.buffer.replace(0, len(self.buffer.text), opened.text, cursor)
+        self.buffer.mark_saved(opened.text)
+        self.form, self.stamp = opened.form, opened.stamp
+        self.say("Read anew. Ctrl-Z brings back what was here.")
+
+    def ask_save_as(self) -> None:
+        """Ask for another name and save under it."""
+        self.screen.prompts.ask_text("Save as:", self._save_as, str(self.path), PathCompleter())
+
+    def _save_as(self, name: str) -> None:
+        path = Path(name).expanduser()
+        if not name.strip() or path == self.path:
+            return self.save() if name.strip() else None
+        if not path.exists():
+            return self._move_to(path)
+        answers = {"o": ("overwrite it", lambda: self._move_to(path))}
+        self.screen.prompts.ask(Question(f"{path} exists.", answers))
+
+    def _move_to(self, path: Path) -> None:
+        before = self.path, self.stamp, self.is_new, self.read_only
+        recovery.forget(self.path)
+        self.path, self.stamp = path, None
+        self.read_only = path.exists() and is_read_only(path)
+        self._write()
+        if self.stamp is None and not self.screen.prompts.active():
+            self.path, self.stamp, self.is_new, self.read_only = before
+
+    def leave(self) -> None:
+        """Leave; with unsaved changes, ask what becomes of them."""
+        if not self.buffer.is_dirty:
+            return self._exit()
+        answers = {
+            "s": ("save", lambda: self.save(then=self._exit)),
+            "d": ("discard the changes", self._abandon),
+        }
+        self.screen.prompts.ask(Question(f"{self.path.name} has unsaved changes.", answers))
+
+    def _abandon(self) -> None:
+        self._abandoned = True
+        self._exit()
+
+    def _exit(self) -> None:
+        if not self.app.is_done:
+            self.app.exit(result=0)
+
+    # --- clipboard ----------------------------------------------------------------------------
+
+    def copy(self) -> None:
+        """Copy the selection, or the line."""
+        if self.buffer.selection_state:
+            self._to_clipboard(self.buffer.copy_selection())
+        else:
+            self._to_clipboard(ClipboardData(self.buffer.document.current_line + "\n"))
+
+    def cut(self) -> None:
+        """Cut the selection, or the line."""
+        selected = self.buffer.selection_state is not None
+        self.buffer.changes.close_step()
+        self._to_clipboard(self.buffer.cut_selection() if selected else self.buffer.cut_line())
+
+    def _to_clipboard(self, data: ClipboardData) -> None:
+        """Ours, and by OSC 52 the terminal's, which works over SSH where the terminal allows it."""
+        self.app.clipboard.set_data(data)
+        raw = data.text.encode("utf-8", "replace")
+        if len(raw) <= CLIPBOARD_LIMIT:
+            self.app.output.write_raw(f"\x1b]52;c;{base64.b64encode(raw).decode()}\x07")
+
+    def paste(self) -> None:
+        """Insert what was copied last; a whole line goes above the cursor's line."""
+        self.buffer.insert_step(self.app.clipboard.get_data().text)
+
+    # --- finding ------------------------------------------------------------------------------
+
+    def find(self) -> None:
+        """Begin to search."""
+        start_search(self.screen.control)
+
+    def find_again(self, step: int) -> None:
+        """To the next (1) or the previous (-1) place of what was searched last."""
+        state = self.screen.control.search_state
+        if not state.text:
+            return self.find()
+        direction = SearchDirection.FORWARD if step > 0 else SearchDirection.BACKWARD
+        state.direction = direction
+        self.buffer.apply_search(state, include_current_position=False)
+
+    def ask_replace(self) -> None:
+        """Ask for two texts and replace the one by the other throughout."""
+        prompts = self.screen.prompts
+
+        def with_what(old: str) -> None:
+            if old:
+                prompts.ask_text("Replace by:", lambda new: self._replace_all(old, new))
+
+        prompts.ask_text("Replace all:", with_what, self.screen.search.search_buffer.text)
+
+    def _replace_all(self, old: str, new: str) -> None:
+        text, cursor = self.buffer.text, self.buffer.cursor_position
+        count = text.count(old)
+        if count:
+            before = text[:cursor].replace(old, new)
+            self.buffer.replace(0, len(text), text.replace(old, new), len(before))
+        self.say(f"{count} replaced", error=not count)
+
+    def ask_line(self) -> None:
+        """Ask for a line number and go there."""
+        self.screen.prompts.ask_text("Go to line:", self._go_to_line)
+
+    def _go_to_line(self, number: str) -> None:
+        if not number.strip().isdigit():
+            return self.say(f"{number!r} is no line number", True)
+        return self.go_to_line(int(number))
+
+    def go_to_line(self, number: int) -> None:
+        """Put the cursor at the beginning of a line, counted from 1."""
+        document = self.buffer.document
+        row = min(max(number, 1), document.line_count) - 1
+        self.buffer.cursor_position = document.translate_row_col_to_index(row, 0)
+
+    def page(self, step: int) -> None:
+        """A screenful up (-1) or down (1)."""
+        info = self.screen.window.render_info
+        rows = max(1, (info.window_height if info else 20) - 2)
+        if step > 0:
+            self.buffer.cursor_down(count=rows)
+        else:
+            self.buffer.cursor_up(count=rows)
+
+    def toggle_comment(self) -> None:
+        """Comment the line or the selected lines out or in."""
+        mark = next((row.line_comment for row in LANGUAGES if row.name == self.language), "#")
+        actions.toggle_comment(self.buffer, mark)

@@ -1,0 +1,174 @@
+"""What stands where on the screen: text, status bar, one line for messages and questions, help.
+
+Asks the editor what to show; changes nothing.
+"""
+
+from typing import TYPE_CHECKING
+
+from prompt_toolkit.filters import Condition, has_focus
+from prompt_toolkit.formatted_text import StyleAndTextTuples
+from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
+from prompt_toolkit.key_binding.bindings.search import (
+    abort_search,
+    accept_search,
+    forward_incremental_search,
+    reverse_incremental_search,
+)
+from prompt_toolkit.keys import Keys
+from prompt_toolkit.layout import (
+    ConditionalContainer,
+    Float,
+    FloatContainer,
+    FormattedTextControl,
+    HSplit,
+    Layout,
+    ScrollOffsets,
+    VSplit,
+    Window,
+    WindowAlign,
+)
+from prompt_toolkit.widgets import Frame, SearchToolbar
+
+from autocoder.clients.editor.ghost_control import GhostBufferControl
+from autocoder.clients.editor.gutter import LineNumbers
+from autocoder.clients.editor.keys import help_text
+from autocoder.clients.editor.prompts import Prompts
+
+if TYPE_CHECKING:
+    from autocoder.clients.editor.editor import Editor
+
+ROWS_BELOW_CURSOR = 5
+HINTS = (("Tab", "accept"), ("Alt-→", "word"), ("Ctrl-E", "line"), ("Esc", "dismiss"))
+IDLE = (("Ctrl-S", "save"), ("Ctrl-Q", "leave"), ("Ctrl-F", "find"), ("F1", "all keys"))
+
+
+class Screen:
+    """The windows of one editor."""
+
+    def __init__(self, editor: "Editor") -> None:
+        self._editor = editor
+        self.search = SearchToolbar(
+            forward_search_prompt=" Find: ",
+            backward_search_prompt=" Find backward: ",
+            ignore_case=Condition(lambda: self.search.search_buffer.text.islower()),
+        )
+        self.search.control.key_bindings = search_keys()
+        self.control = GhostBufferControl(
+            editor.buffer, editor.suggester.ghost, editor.lexer, self.search.control
+        )
+        self.window = Window(
+            self.control,
+            left_margins=[LineNumbers()],
+            scroll_offsets=ScrollOffsets(top=2, bottom=ROWS_BELOW_CURSOR, right=4),
+        )
+        self.prompts = Prompts(lambda: self.layout.focus(self.window))
+        self._help = FormattedTextControl(
+            help_text(), focusable=True, show_cursor=False, key_bindings=self._help_keys()
+        )
+        self.layout = Layout(self._containers(), focused_element=self.window)
+
+    def _containers(self) -> FloatContainer:
+        helping = has_focus(self._help)
+        searching = has_focus(self.search.control)
+        message = ConditionalContainer(
+            Window(FormattedTextControl(self._message), height=1), ~self.prompts.active & ~searching
+        )
+        found = Window(FormattedTextControl(self._matches), align=WindowAlign.RIGHT, height=1)
+        body = HSplit(
+            [
+                self.window,
+                self._status_bar(),
+                ConditionalContainer(VSplit([self.search, found]), searching),
+                message,
+                self.prompts.container,
+            ]
+        )
+        frame = ConditionalContainer(Frame(Window(self._help, style="class:help")), helping)
+        return FloatContainer(body, [Float(frame)])
+
+    def _status_bar(self) -> VSplit:
+        left = Window(FormattedTextControl(self._status_left), style="class:status")
+        right = Window(
+            FormattedTextControl(self._status_right),
+            style="class:status",
+            align=WindowAlign.RIGHT,
+            dont_extend_width=True,
+        )
+        return VSplit([left, right], height=1)
+
+    def _status_left(self) -> StyleAndTextTuples:
+        editor = self._editor
+        marks = "".join(
+            mark
+            for mark, holds in (
+                (" ●", editor.buffer.is_dirty),
+                (" [new]", editor.is_new),
+                (" [read-only]", editor.read_only),
+            )
+            if holds
+        )
+        return [("class:status.dirty", f" {editor.path}{marks} ")]
+
+    def _status_right(self) -> StyleAndTextTuples:
+        editor, document = self._editor, self._editor.buffer.document
+        place = f"Ln {document.cursor_position_row + 1}, Col {document.cursor_position_col + 1}"
+        parts = [place, editor.language or "text", editor.form.label, self._daemon()]
+        return [("", " │ ".join(parts) + " ")]
+
+    def _daemon(self) -> str:
+        state = self._editor.suggester.state
+        if not state.enabled:
+            return "suggestions off (F4)"
+        if state.trouble:
+            return f"no suggestions: {_short(state.trouble)}"
+        if state.latency_ms is None:
+            return state.model or "starting …"
+        return f"{state.model} {state.latency_ms:.0f} ms".strip()
+
+    def _message(self) -> StyleAndTextTuples:
+        editor = self._editor
+        if editor.message:
+            style = "class:message.error" if editor.message_is_error else "class:message"
+            return [(style, f" {editor.message}")]
+        hints = HINTS if editor.suggester.ghost(editor.buffer.document) else IDLE
+        drawn: StyleAndTextTuples = []
+        for key, word in hints:
+            drawn += [("class:message.key", f" {key} "), ("", f"{word}  ")]
+        return drawn
+
+    def _matches(self) -> StyleAndTextTuples:
+        wanted, text = self.search.search_buffer.text, self._editor.buffer.text
+        if not wanted:
+            return []
+        count = text.lower().count(wanted) if wanted.islower() else text.count(wanted)
+        return [("class:message" if count else "class:message.error", f"{count} found ")]
+
+    def show_help(self) -> None:
+        """Show the key table until a key is pressed."""
+        self.layout.focus(self._help)
+
+    def _help_keys(self) -> KeyBindings:
+        keys = KeyBindings()
+
+        def close(event: KeyPressEvent) -> None:
+            event.app.layout.focus(self.window)
+
+        for key in (Keys.Any, "escape", "enter", "f1", "c-q", "c-c", "up", "down", "tab"):
+            keys.add(key, eager=True)(close)
+        return keys
+
+
+def search_keys() -> KeyBindings:
+    """Keys while the search line has the focus."""
+    keys = KeyBindings()
+    keys.add("enter")(accept_search)
+    for key in ("escape", "c-c", "c-g"):
+        keys.add(key, eager=True)(abort_search)
+    for key in ("down", "f3", "c-f"):
+        keys.add(key)(forward_incremental_search)
+    keys.add("up")(reverse_incremental_search)
+    return keys
+
+
+def _short(text: str, limit: int = 40) -> str:
+    return text if len(text) <= limit else text[: limit - 1] + "…"
