@@ -1,0 +1,95 @@
+" What the rest of the world may call: settings, switches, the statusline.
+" Knows no bridge and no ghost text, only whether they are wanted here.
+scriptencoding utf-8
+
+let s:defaults = {
+      \ 'enabled': 1,
+      \ 'auto': 1,
+      \ 'delay': 15,
+      \ 'max_lines': 1,
+      \ 'max_tokens': 48,
+      \ 'trigger_lines': 8,
+      \ 'trigger_tokens': 128,
+      \ 'timeout': 20000,
+      \ 'maps': 1,
+      \ 'statusline': 'ac',
+      \ }
+let s:filetypes = {'python': 1, 'java': 1}
+
+" Lines longer than this are data, not code; and copying them at each key would be felt.
+let s:longest_line = 4096
+
+" Why the plugin cannot work in this editor, or an empty string.
+function! autocoder#why_unsupported() abort
+  if has('win32')
+    return 'the plugin runs on Linux and macOS; on Windows use Vim within WSL'
+  elseif has('nvim')
+    return has('nvim-0.7') ? '' : 'Neovim 0.7 or newer is needed'
+  elseif !has('patch-9.0.0185')
+    return 'Vim 9.0.0185 or newer is needed (virtual text)'
+  endif
+  let l:missing = filter(['textprop', 'job', 'channel', 'timers'], '!has(v:val)')
+  return empty(l:missing) ? '' : 'this Vim was built without +' .. join(l:missing, ' +')
+endfunction
+
+function! autocoder#supported() abort
+  return empty(autocoder#why_unsupported())
+endfunction
+
+" The setting b:autocoder_NAME, else g:autocoder_NAME, else the default.
+function! autocoder#setting(name) abort
+  return get(b:, 'autocoder_' .. a:name, get(g:, 'autocoder_' .. a:name, s:defaults[a:name]))
+endfunction
+
+" May a suggestion be shown in the current buffer at all?
+function! autocoder#possible() abort
+  return autocoder#setting('enabled') && empty(&buftype) && &modifiable && !&binary
+        \ && empty(getcmdwintype()) && col('$') <= s:longest_line
+endfunction
+
+" May one be shown without being asked for?
+function! autocoder#automatic() abort
+  return autocoder#setting('auto') && (s:filetype_wanted() || get(b:, 'autocoder_enabled', 0))
+        \ && autocoder#possible() && empty(reg_recording()) && empty(reg_executing())
+endfunction
+
+function! s:filetype_wanted() abort
+  let l:wanted = extend(copy(s:filetypes), get(g:, 'autocoder_filetypes', {}))
+  return get(l:wanted, &filetype, get(l:wanted, '*', 0))
+endfunction
+
+function! autocoder#enable() abort
+  let g:autocoder_enabled = 1
+endfunction
+
+function! autocoder#disable() abort
+  let g:autocoder_enabled = 0
+  call autocoder#suggest#leave()
+endfunction
+
+function! autocoder#toggle() abort
+  if autocoder#setting('enabled')
+    call autocoder#disable()
+  else
+    call autocoder#enable()
+  endif
+endfunction
+
+" Is ghost text on the screen? For the maps of other plugins.
+function! autocoder#visible() abort
+  return autocoder#suggest#visible()
+endfunction
+
+" For 'statusline': empty where off, else the word of g:autocoder_statusline with a sign:
+" none: ready; …: waiting for an answer; !: the bridge is down, see :Autocoder log.
+function! autocoder#statusline() abort
+  if !autocoder#supported() || !autocoder#setting('enabled') || !s:filetype_wanted()
+    return ''
+  endif
+  return autocoder#setting('statusline') .. s:sign()
+endfunction
+
+function! s:sign() abort
+  let l:state = autocoder#bridge#state()
+  return l:state ==# 'down' ? '!' : autocoder#bridge#waiting() ? '…' : ''
+endfunction

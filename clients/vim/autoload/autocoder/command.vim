@@ -1,0 +1,82 @@
+" :Autocoder: the switches by hand, and what the plugin can say of itself.
+scriptencoding utf-8
+
+let s:words = ['disable', 'enable', 'log', 'restart', 'stats', 'status', 'toggle']
+
+function! autocoder#command#complete(lead, line, at) abort
+  return filter(copy(s:words), 'stridx(v:val, a:lead) == 0')
+endfunction
+
+function! autocoder#command#run(word) abort
+  let l:word = empty(a:word) ? 'status' : a:word
+  let l:why = autocoder#why_unsupported()
+  if !empty(l:why)
+    call s:complain(l:why)
+  elseif index(s:words, l:word) < 0
+    call s:complain('no command ' .. string(l:word) .. '; there are: ' .. join(s:words, ', '))
+  else
+    call s:{l:word}()
+  endif
+endfunction
+
+function! s:complain(text) abort
+  echohl ErrorMsg
+  echomsg 'autocoder: ' .. a:text
+  echohl None
+endfunction
+
+function! s:enable() abort
+  call autocoder#enable()
+  echo 'autocoder: on'
+endfunction
+
+function! s:disable() abort
+  call autocoder#disable()
+  echo 'autocoder: off'
+endfunction
+
+function! s:toggle() abort
+  call autocoder#toggle()
+  echo 'autocoder: ' .. (autocoder#setting('enabled') ? 'on' : 'off')
+endfunction
+
+function! s:restart() abort
+  echo autocoder#bridge#restart() ? 'autocoder: bridge restarted' : 'autocoder: see :Autocoder log'
+endfunction
+
+function! s:log() abort
+  botright new
+  setlocal buftype=nofile bufhidden=wipe noswapfile
+  silent file autocoder-log
+  call setline(1, autocoder#log#lines())
+  setlocal nomodifiable
+  normal! G
+endfunction
+
+" Why there is ghost text here, or why not.
+function! s:status() abort
+  let l:here = !autocoder#setting('enabled') ? 'off'
+        \ : autocoder#automatic() ? 'on' : 'on, but not of itself in this buffer'
+  echo 'autocoder: ' .. l:here
+  echo 'bridge:    ' .. autocoder#bridge#state() .. ' (' .. join(autocoder#executable#bridge()) .. ')'
+  let l:hello = autocoder#bridge#hello()
+  if !empty(l:hello)
+    let l:model = get(l:hello, 'model', {})
+    echo 'daemon:    ' .. get(l:hello, 'version', '?') .. ', ' .. get(l:hello, 'provider', '?')
+    echo 'model:     ' .. get(l:model, 'name', '?') .. ', ' .. join(get(l:model, 'languages', []), ' ')
+  endif
+endfunction
+
+" The daemon's own figures; they arrive in a moment.
+function! s:stats() abort
+  if empty(autocoder#bridge#send({'type': 'status'}, function('s:show_stats')))
+    echo 'autocoder: the bridge is down; see :Autocoder log'
+  endif
+endfunction
+
+function! s:show_stats(reply) abort
+  let l:figures = filter(copy(a:reply), 'index(["v", "type", "id", "model"], v:key) < 0')
+  for l:name in sort(keys(l:figures))
+    echo printf('%-12s %s', l:name, substitute(string(l:figures[l:name]), "[{}']", '', 'g'))
+  endfor
+endfunction

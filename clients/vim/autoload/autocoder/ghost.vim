@@ -1,0 +1,159 @@
+" Draws text that is not there: at the cursor, and in lines of its own below it.
+" Text properties in Vim, one extmark in Neovim. Knows nothing of suggestions.
+scriptencoding utf-8
+
+let s:type = 'AutocoderSuggestion'
+let s:inline = !has('nvim') || has('nvim-0.10')
+let s:redraw_bug = !has('nvim') && !has('patch-9.0.1770')
+
+" Where it stands: buffer, lnum, lines of the buffer, what was drawn. {} if nothing is.
+let s:drawn = {}
+
+" Show `text` at the cursor in place of what was shown before.
+function! autocoder#ghost#draw(text) abort
+  let l:key = autocoder#context#place() + [a:text]
+  if get(s:drawn, 'key', []) ==# l:key
+    return
+  endif
+  call autocoder#ghost#clear()
+  let l:lines = s:fit(s:expand(split(a:text, "\n", 1)))
+  let s:drawn = {'key': l:key, 'buffer': bufnr('%'), 'lnum': line('.'), 'count': line('$'),
+        \ 'below': len(l:lines) - 1}
+  if has('nvim')
+    call s:draw_nvim(l:lines)
+  else
+    call s:draw_vim(l:lines)
+  endif
+endfunction
+
+function! autocoder#ghost#clear() abort
+  if empty(s:drawn)
+    return
+  endif
+  let l:old = s:drawn
+  let s:drawn = {}
+  if !bufloaded(l:old.buffer)
+    return
+  elseif has('nvim')
+    call nvim_buf_clear_namespace(l:old.buffer, s:namespace(), 0, -1)
+  else
+    call s:clear_vim(l:old)
+  endif
+endfunction
+
+function! s:namespace() abort
+  return nvim_create_namespace('autocoder')
+endfunction
+
+function! s:draw_vim(lines) abort
+  if empty(prop_type_get(s:type))
+    call prop_type_add(s:type, {'highlight': s:type, 'priority': 100})
+  endif
+  if !empty(a:lines[0])
+    call prop_add(line('.'), col('.'), {'type': s:type, 'text': a:lines[0]})
+  endif
+  for l:line in a:lines[1:]
+    call prop_add(line('.'), 0,
+          \ {'type': s:type, 'text': empty(l:line) ? ' ' : l:line, 'text_align': 'below'})
+  endfor
+endfunction
+
+" Only near where it was drawn: a walk through five megabytes would be felt at each key.
+function! s:clear_vim(old) abort
+  let l:moved = abs(line('$') - a:old.count) + 1
+  let l:last = getbufinfo(a:old.buffer)[0].linecount
+  call prop_remove({'type': s:type, 'bufnr': a:old.buffer, 'all': 1},
+        \ max([1, min([a:old.lnum - l:moved, l:last])]), min([a:old.lnum + l:moved, l:last]))
+  if s:redraw_bug && a:old.below
+    let &l:list = &l:list
+  endif
+endfunction
+
+function! s:draw_nvim(lines) abort
+  let l:mark = {'id': 1, 'virt_text': [[a:lines[0], s:type]], 'hl_mode': 'combine',
+        \ 'virt_text_pos': s:inline ? 'inline' : 'overlay',
+        \ 'virt_lines': map(a:lines[1:], '[[v:val, s:type]]')}
+  let l:tail = s:tail()
+  if !s:inline && !empty(l:tail)
+    call add(l:mark.virt_text, [s:expand_line(l:tail, s:column() + strwidth(a:lines[0])), 'Normal'])
+  endif
+  call nvim_buf_set_extmark(0, s:namespace(), line('.') - 1, col('.') - 1, l:mark)
+endfunction
+
+function! s:head() abort
+  return strpart(getline('.'), 0, col('.') - 1)
+endfunction
+
+function! s:tail() abort
+  return strpart(getline('.'), col('.') - 1)
+endfunction
+
+" The cells left of the cursor in its line.
+function! s:column() abort
+  return strdisplaywidth(s:head())
+endfunction
+
+" The lines as they will stand on the screen: virtual text knows no tabs.
+function! s:expand(lines) abort
+  return map(a:lines, 's:expand_line(v:val, v:key == 0 ? s:column() : 0)')
+endfunction
+
+function! s:expand_line(text, column) abort
+  let [l:out, l:width] = ['', a:column]
+  for l:piece in split(a:text, '\t\zs', 1)
+    let l:plain = strtrans(trim(l:piece, "\t", 2))
+    let l:width += strwidth(l:plain)
+    let l:tab = l:piece =~# '\t$' ? s:tab_width(l:width) : 0
+    let l:out ..= l:plain .. repeat(' ', l:tab)
+    let l:width += l:tab
+  endfor
+  return l:out
+endfunction
+
+function! s:tab_width(column) abort
+  return &tabstop - a:column % &tabstop
+endfunction
+
+" No more lines than the window has room for below the cursor's, so that nothing scrolls; what
+" is left out is counted at the end of the last one.
+function! s:fit(lines) abort
+  let l:room = s:room(a:lines[0])
+  if len(a:lines) - 1 <= l:room.rows && s:narrow(a:lines[0], l:room)
+    return a:lines
+  endif
+  let l:kept = a:lines[: l:room.rows]
+  let l:left = len(a:lines) - len(l:kept)
+  let l:kept[0] = s:cut(l:kept[0], l:room.cells - (l:left && len(l:kept) == 1 ? 5 : 0))
+  let l:kept[-1] ..= l:left ? ' … +' .. l:left : ''
+  return l:kept
+endfunction
+
+function! s:narrow(first, room) abort
+  return strwidth(a:first) <= a:room.cells
+endfunction
+
+function! s:cut(text, cells) abort
+  let l:text = a:text
+  while !empty(l:text) && strwidth(l:text) > max([0, a:cells])
+    let l:text = strcharpart(l:text, 0, strchars(l:text) - 1)
+  endwhile
+  return l:text ==# a:text ? l:text : strcharpart(l:text, 0, strchars(l:text) - 1) .. '…'
+endfunction
+
+" rows: below the cursor's line in the window; cells: left for the first line of the ghost.
+function! s:room(first) abort
+  let l:width = winwidth(0) - getwininfo(win_getid())[0].textoff
+  let [l:column, l:tail] = [s:column(), strdisplaywidth(s:tail(), s:column())]
+  if !&wrap || !s:inline
+    return {'rows': winheight(0) - winline(), 'cells': s:unwrapped(l:column, l:width)}
+  endif
+  let l:top = winline() - 1 - l:column / l:width
+  let l:cells = (winheight(0) - l:top) * l:width - l:column - l:tail - 1
+  let l:used = (l:column + l:tail + min([strwidth(a:first), l:cells])) / l:width + 1
+  return {'rows': max([0, winheight(0) - l:top - l:used]), 'cells': max([0, l:cells])}
+endfunction
+
+" Overlays end where the screen line does.
+function! s:unwrapped(column, width) abort
+  return has('nvim') && !s:inline ? a:width - a:column % a:width : 1000
+endfunction

@@ -1,0 +1,54 @@
+" autocoder: ghost text from a local model. This file only hooks; autoload/ thinks.
+" Works in Vim 9.0.0185 or newer and Neovim 0.7 or newer. See :help autocoder.
+scriptencoding utf-8
+
+if exists('g:loaded_autocoder')
+  finish
+endif
+let g:loaded_autocoder = 1
+
+command! -nargs=? -complete=customlist,autocoder#command#complete Autocoder
+      \ call autocoder#command#run(<q-args>)
+
+if !autocoder#supported()
+  finish
+endif
+
+function! s:highlight() abort
+  if has('gui_running') || &termguicolors || has('nvim') || &t_Co >= 256
+    highlight default AutocoderSuggestion ctermfg=244 guifg=#808080
+  else
+    highlight default link AutocoderSuggestion Comment
+  endif
+endfunction
+call s:highlight()
+
+imap <silent> <expr> <Plug>(autocoder-accept) autocoder#keys#accept('all')
+imap <silent> <expr> <Plug>(autocoder-word) autocoder#keys#accept('word')
+imap <silent> <expr> <Plug>(autocoder-line) autocoder#keys#accept('line')
+inoremap <silent> <Plug>(autocoder-next) <Cmd>call autocoder#suggest#cycle(1)<CR>
+inoremap <silent> <Plug>(autocoder-previous) <Cmd>call autocoder#suggest#cycle(-1)<CR>
+inoremap <silent> <Plug>(autocoder-dismiss) <Cmd>call autocoder#suggest#dismiss()<CR>
+inoremap <silent> <Plug>(autocoder-trigger) <Cmd>call autocoder#suggest#trigger()<CR>
+" <C-R>= types the text, so that `.` repeats it; the two <C-G>u make it one step for `u`.
+inoremap <silent> <Plug>(autocoder-insert)
+      \ <C-G>u<Cmd>call autocoder#insert#begin()<CR><C-R>=autocoder#insert#keys()<CR>
+      \<Cmd>call autocoder#insert#end()<CR><C-G>u
+
+augroup autocoder
+  autocmd!
+  autocmd ColorScheme * call s:highlight()
+  autocmd InsertEnter * call autocoder#keys#wrap() | call autocoder#suggest#follow()
+  autocmd TextChangedI,TextChangedP,CursorMovedI,CompleteDone * call autocoder#suggest#follow()
+  autocmd InsertLeave,BufLeave,WinLeave * call autocoder#suggest#leave()
+  " <C-C> leaves Insert mode without InsertLeave.
+  autocmd ModeChanged i*:[^i]* call autocoder#suggest#leave()
+  autocmd VimLeavePre * call autocoder#bridge#stop()
+augroup END
+
+" Other plugins and the user's vimrc have had their say by VimEnter; then Tab wraps what is there.
+if v:vim_did_enter
+  call autocoder#keys#map_defaults()
+else
+  autocmd autocoder VimEnter * call autocoder#keys#map_defaults()
+endif

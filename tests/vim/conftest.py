@@ -1,0 +1,177 @@
+"""Real Vim and real Neovim in tmux: keys go in, the screen and the buffer come out."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PLUGIN = ROOT / "clients" / "vim"
+FAKE = Path(__file__).with_name("fake_bridge.py")
+PATIENCE_S = 20.0
+START = {
+    "vim": ["vim", "-i", "NONE", "-n", "-N", "-u"],
+    "nvim": ["nvim", "-i", "NONE", "-n", "-u"],
+}
+RC = """
+set runtimepath^={plugin}
+set encoding=utf-8 backspace=indent,eol,start noswapfile nomore shortmess+=I laststatus=0
+set ttimeout ttimeoutlen=10
+let g:autocoder_command = {command}
+{before}
+filetype plugin indent on
+syntax on
+function! Dump() abort
+  let state = {{'lines': getline(1, '$'), 'cursor': [line('.'), col('.')], 'mode': mode(1),
+    \\ 'visible': autocoder#visible(), 'top': line('w0'), 'bridge': autocoder#bridge#state(),
+    \\ 'messages': execute('messages'), 'value': get(g:, 'value', 0)}}
+  call writefile([json_encode(state)], '{dump}.part')
+  call rename('{dump}.part', '{dump}')
+endfunction
+noremap <F9> <Cmd>call Dump()<CR>
+noremap! <F9> <Cmd>call Dump()<CR>
+{after}
+"""
+
+
+def wait_for(what: Callable[[], Any], seconds: float = PATIENCE_S) -> Any:
+    """What `what()` returns as soon as that is true; the last of it after `seconds`."""
+    end = time.monotonic() + seconds
+    while not (found := what()) and time.monotonic() < end:
+        time.sleep(0.01)
+    return found
+
+
+class Bridge:
+    """The fake bridge's rules, and what it was asked."""
+
+    def __init__(self, folder: Path) -> None:
+        self.rules_file, self.log_file = folder / "rules.json", folder / "bridge.log"
+        self.now: dict[str, Any] = {"rules": [], "mode": "ok", "delay_ms": 0}
+        self.says()
+
+    def says(self, *rules: tuple[str, str | list[str]], **settings: Any) -> None:
+        """From now on: after a prefix that ends so, suggest this; and `mode`, `delay_ms`."""
+        rows = [[ending, [texts] if isinstance(texts, str) else texts] for ending, texts in rules]
+        self.now |= {"rules": rows or self.now["rules"]} | settings
+        part = self.rules_file.with_suffix(".part")
+        part.write_text(json.dumps(self.now))
+        part.rename(self.rules_file)
+
+    def heard(self, kind: str = "complete") -> list[dict[str, Any]]:
+        """The messages of one type, in order."""
+        if not self.log_file.exists():
+            return []
+        lines = self.log_file.read_text().split("\n")[:-1]
+        return [message for line in lines if (message := json.loads(line))["type"] == kind]
+
+    def feedback(self) -> list[tuple[str, int]]:
+        return [(m["event"], m["characters"]) for m in self.heard("feedback")]
+
+
+class Editor:
+    """One editor in one tmux server of its own."""
+
+    def __init__(self, kind: str, folder: Path, bridge: Bridge) -> None:
+        self.kind, self.folder, self.bridge = kind, folder, bridge
+        self.socket, self.dump = folder / "tmux", folder / "dump.json"
+        self.file = folder / "code.py"
+
+    def open(
+        self, text: str = "", *arguments: str, before: str = "", after: str = "",
+        command: list[str] | None = None, size: tuple[int, int] = (60, 16), name: str = "code.py",
+    ) -> "Editor":
+        """Start the editor on a file holding `text`, with lines of vimrc before and after."""
+        self.file = self.folder / name
+        self.file.write_text(text)
+        words = json.dumps(command or [sys.executable, "-S", str(FAKE)])
+        rc = self.folder / "rc.vim"
+        rc.write_text(RC.format(
+            plugin=PLUGIN, command=words, dump=self.dump, before=before, after=after
+        ))
+        self._tmux("-f", os.devnull, "new-session", "-d", "-s", "t",
+                   "-x", str(size[0]), "-y", str(size[1]), *START[self.kind], str(rc),
+                   *arguments, str(self.file))
+        self._tmux("set-option", "-g", "escape-time", "0")
+        assert wait_for(lambda: self.screen().strip()), "the editor shows nothing"
+        self.state()
+        return self
+
+    def _tmux(self, *words: str) -> str:
+        environment = os.environ | {
+            "TERM": "xterm-256color", "LANG": "C.UTF-8", "LC_ALL": "C.UTF-8",
+            "HOME": str(self.folder), "XDG_CONFIG_HOME": str(self.folder / "config"),
+            "FAKE_BRIDGE_RULES": str(self.bridge.rules_file),
+            "FAKE_BRIDGE_LOG": str(self.bridge.log_file),
+        }
+        done = subprocess.run(["tmux", "-u", "-S", str(self.socket), *words], env=environment,
+                              capture_output=True, text=True, check=False)
+        return done.stdout
+
+    def type(self, text: str) -> "Editor":
+        """Type `text` as it is."""
+        self._tmux("send-keys", "-t", "t", "-l", "--", text)
+        return self
+
+    def keys(self, *names: str) -> "Editor":
+        """Press keys by tmux's names, one after the other: Tab, Escape, M-Right, C-x …"""
+        self._tmux("send-keys", "-t", "t", *names)
+        return self
+
+    def screen(self) -> str:
+        return self._tmux("capture-pane", "-p", "-t", "t")
+
+    def coloured(self) -> str:
+        """The screen with its escape sequences."""
+        return self._tmux("capture-pane", "-p", "-e", "-t", "t")
+
+    def shows(self, *lines: str) -> bool:
+        """Do these lines stand one below the other on the screen (within PATIENCE_S)?"""
+        wanted = "\n".join(lines)
+        return bool(wait_for(lambda: wanted in self.screen()))
+
+    def hides(self, text: str) -> bool:
+        return bool(wait_for(lambda: text not in self.screen()))
+
+    def cursor(self) -> tuple[int, int]:
+        """Column and row on the screen, from 0."""
+        found = self._tmux("display-message", "-p", "-t", "t", "#{cursor_x} #{cursor_y}").split()
+        return int(found[0]), int(found[1])
+
+    def state(self) -> dict[str, Any]:
+        """The buffer and the mode, after all keys so far."""
+        self.dump.unlink(missing_ok=True)
+        self.keys("F9")
+        assert wait_for(self.dump.exists), self.screen()
+        return dict(json.loads(self.dump.read_text()))
+
+    def lines(self) -> list[str]:
+        return list(self.state()["lines"])
+
+    def run(self, command: str) -> "Editor":
+        """An Ex command, from Insert or Normal mode; leaves the editor in Normal mode."""
+        return self.keys("C-\\", "C-n").type(":" + command).keys("Enter")
+
+    def alive(self) -> bool:
+        return bool(self._tmux("list-sessions"))
+
+    def close(self) -> None:
+        self._tmux("kill-server")
+
+
+@pytest.fixture
+def bridge(tmp_path: Path) -> Bridge:
+    return Bridge(tmp_path)
+
+
+@pytest.fixture(params=sorted(START))
+def editor(request: pytest.FixtureRequest, tmp_path: Path, bridge: Bridge) -> Iterator[Editor]:
+    found = Editor(request.param, tmp_path, bridge)
+    yield found
+    found.close()
