@@ -52,22 +52,20 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_serving_options(command: argparse.ArgumentParser) -> None:
-    environment = os.environ
     command.add_argument(
         "--model", metavar="DIR", help="model folder (default: $AUTOCODER_MODEL, else the bundled)"
     )
     command.add_argument(
         "--provider",
         choices=PROVIDERS,
-        default=environment.get("AUTOCODER_PROVIDER", "auto"),
+        default=os.environ.get("AUTOCODER_PROVIDER", "auto"),
         help="where the model runs (default: $AUTOCODER_PROVIDER, else CUDA if there, else CPU)",
     )
     command.add_argument(
         "--threads",
         type=int,
-        default=environment.get("AUTOCODER_THREADS"),
         metavar="N",
-        help="CPU threads (default: $AUTOCODER_THREADS, else the cores there are)",
+        help="CPU threads (default: $AUTOCODER_THREADS, else the physical cores)",
     )
 
 

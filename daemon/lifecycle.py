@@ -19,7 +19,6 @@ from autocoder.daemon import lock
 from autocoder.daemon.connection import Connection, connected
 from autocoder.daemon.endpoint import Endpoint, endpoint, prepared
 from autocoder.daemon.errors import DaemonError, ProtocolError
-from autocoder.daemon.log import rotate
 from autocoder.daemon.protocol import Greeting, Hello, Stop, greeting_from
 
 HELLO_S = 10.0  # a daemon that has said nothing for so long is hung
@@ -143,6 +142,8 @@ def _last_words(place: Endpoint) -> str:
 
 def spawn(command: Sequence[str], place: Endpoint) -> "subprocess.Popen[bytes]":
     """Start a detached daemon, its output going to the log."""
+    from autocoder.daemon.log import rotate
+
     rotate(place)
     with open(place.log, "ab", opener=_private) as log:
         process = subprocess.Popen(

@@ -15,7 +15,7 @@ from typing import Any
 import zmq
 
 from autocoder import __version__
-from autocoder.daemon.errors import ModelError, ProtocolError
+from autocoder.daemon.errors import AutocoderError, ProtocolError
 from autocoder.daemon.protocol import (
     Cancel,
     Cancelled,
@@ -245,13 +245,10 @@ class Server:
         self._send(job.client, reply_message("cancelled", job.id, document=document))
 
     def _answer_failure(self, job: Job, error: Exception) -> None:
-        if isinstance(error, ModelError):
-            self._refuse(job.client, job.id, "model", str(error))
-        elif isinstance(error, ProtocolError):
+        if isinstance(error, ProtocolError):
             self._refuse(job.client, job.id, error.code, str(error))
-        elif isinstance(error, ImportError):
-            text = f"{error}. Install the runtime: pip install 'autocoder[cpu]'"
-            self._refuse(job.client, job.id, "model", text)
+        elif isinstance(error, AutocoderError):
+            self._refuse(job.client, job.id, "model", str(error))
         else:
             logger.error("a completion failed", exc_info=error)
             text = f"{type(error).__name__} in the model; the daemon's log has the traceback"
