@@ -124,13 +124,22 @@ class PromptBuilder:
         """Tokens at which decoding stops."""
         return frozenset(self._ids[name] for name in self.form.stop_tokens)
 
+    def control_id(self, language: str) -> int:
+        """The control token of a language. Raises ModelError where the model has none for it."""
+        token = self.form.controls.get(language)
+        if token is None:
+            raise ModelError(f"this model has no control code for {language!r}")
+        return self._ids[token]
+
     def encode(self, text: str) -> list[int]:
         """Plain text to token ids, no special tokens added."""
         return list(self.tokenizer.encode(text, add_special_tokens=False).ids)
 
-    def build(self, language: str | None, prefix: str, suffix: str) -> Prompt:
+    def build(
+        self, language: str | None, prefix: str, suffix: str, budget: Budget | None = None
+    ) -> Prompt:
         """The serving prompt: both texts cut to the budget, tokenised, put in the model's order."""
-        budget = self.budget
+        budget = budget or self.budget
         left = self.encode(prefix[left_edge(prefix, budget.prefix_chars) :])
         right = self.encode(suffix[: right_edge(suffix, budget.suffix_chars)])
         return self.assemble(language, left[-budget.prefix_tokens :], right[: budget.suffix_tokens])
