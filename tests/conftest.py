@@ -23,7 +23,7 @@ import pytest
 from numpy.typing import NDArray
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
-from autocoder.daemon import lock
+from autocoder.daemon import lifecycle, lock
 from autocoder.daemon.endpoint import Endpoint
 
 FAKE_DAEMON = Path(__file__).parent / "fake_daemon.py"
@@ -141,25 +141,30 @@ class FakeDaemon:
     def command(self, *options: str) -> list[str]:
         return [sys.executable, str(FAKE_DAEMON), *options]
 
+    def autocoder(self, *words: str, options: str = "") -> list[str]:
+        """The command line of `autocoder WORDS` that would start a fake daemon with `options`."""
+        return [sys.executable, str(FAKE_DAEMON.with_name("with_fake_daemon.py")), options, *words]
+
     def start(self, *options: str) -> "subprocess.Popen[bytes]":
         """Start one and wait until it listens."""
-        process = subprocess.Popen(self.command(*options), stderr=subprocess.PIPE)
+        process = subprocess.Popen(self.command(*options), stderr=subprocess.DEVNULL)
         self.processes.append(process)
         end = time.monotonic() + 20
         while not self.place.socket.exists():
-            assert process.poll() is None and time.monotonic() < end, process.communicate()
+            assert process.poll() is None and time.monotonic() < end
             time.sleep(0.01)
         return process
 
     def end(self) -> None:
         for process in self.processes:
             process.kill()
-            process.communicate()
+            process.wait()
 
 
 @pytest.fixture
-def fake_daemon(place: Endpoint) -> Iterator[FakeDaemon]:
-    """Starts daemons that need no model."""
+def fake_daemon(place: Endpoint, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeDaemon]:
+    """Starts daemons that need no model; so does `lifecycle.ensure` in this process."""
     fake = FakeDaemon(place)
+    monkeypatch.setattr(lifecycle, "run_command", lambda wanted: fake.command())
     yield fake
     fake.end()

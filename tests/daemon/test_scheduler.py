@@ -1,0 +1,147 @@
+"""Whose turn it is."""
+
+import pytest
+
+from autocoder.daemon.errors import ProtocolError
+from autocoder.daemon.protocol import Complete
+from autocoder.daemon.scheduler import MOST_WAITING, PATIENCE_S, Job, Scheduler
+
+
+def job(client: str, id: str, document: str = "", at: float = 0.0) -> Job:
+    return Job(client.encode(), id, Complete("x", document=document or id), at)
+
+
+def served(scheduler: Scheduler, now: float = 0.0) -> list[str]:
+    """The ids in the order in which they are run."""
+    ids = []
+    while found := scheduler.next(now):
+        ids.append(found.id)
+        scheduler.finish()
+    return ids
+
+
+def test_one_client_is_served_in_order() -> None:
+    scheduler = Scheduler()
+    for id in "123":
+        assert scheduler.submit(job("vim", id)) == []
+    assert served(scheduler) == ["1", "2", "3"]
+
+
+def test_one_job_runs_at_a_time() -> None:
+    scheduler = Scheduler()
+    scheduler.submit(job("vim", "1"))
+    scheduler.submit(job("vim", "2"))
+    assert scheduler.next(0.0) is not None
+    assert scheduler.next(0.0) is None
+
+
+def test_a_newer_request_takes_the_place_of_a_waiting_one_for_the_same_document() -> None:
+    scheduler = Scheduler()
+    old, other, newer = job("vim", "1", "a"), job("vim", "2", "b"), job("vim", "3", "a")
+    scheduler.submit(old)
+    scheduler.submit(other)
+    assert scheduler.submit(newer) == [old]
+    assert served(scheduler) == ["2", "3"]
+
+
+def test_a_newer_request_flags_the_running_one() -> None:
+    scheduler = Scheduler()
+    old = job("vim", "1", "a")
+    scheduler.submit(old)
+    scheduler.next(0.0)
+    scheduler.submit(job("vim", "2", "b"))
+    assert not old.is_cancelled()
+    scheduler.submit(job("vim", "3", "a"))
+    assert old.is_cancelled()
+
+
+def test_the_same_document_of_another_client_is_another_document() -> None:
+    scheduler = Scheduler()
+    scheduler.submit(job("vim", "1", "a"))
+    assert scheduler.submit(job("sublime", "1", "a")) == []
+    assert len(served(scheduler)) == 2
+
+
+def test_the_client_that_asked_last_is_served_first() -> None:
+    scheduler = Scheduler()
+    for client, id in (("a", "a1"), ("b", "b1"), ("a", "a2"), ("c", "c1"), ("b", "b2")):
+        scheduler.submit(job(client, id))
+    assert served(scheduler) == ["b1", "b2", "c1", "a1", "a2"]
+
+
+def test_nobody_starves_behind_a_busy_client() -> None:
+    scheduler = Scheduler()
+    scheduler.submit(job("quiet", "q", at=0.0))
+    order = []
+    for tick in range(20):
+        now = tick * PATIENCE_S / 5
+        scheduler.submit(job("busy", f"b{tick}", at=now))
+        found = scheduler.next(now)
+        assert found is not None
+        order.append(found.id)
+        scheduler.finish()
+    assert order.index("q") <= 6
+
+
+def test_a_waiting_job_is_cancelled_by_its_id_and_its_client_only() -> None:
+    scheduler = Scheduler()
+    waiting = job("vim", "1")
+    scheduler.submit(waiting)
+    assert scheduler.cancel(b"sublime", "1") == (False, None)
+    assert scheduler.cancel(b"vim", "1") == (True, waiting)
+    assert scheduler.cancel(b"vim", "1") == (False, None)
+    assert served(scheduler) == []
+
+
+def test_a_running_job_is_flagged_by_cancel() -> None:
+    scheduler = Scheduler()
+    running = job("vim", "1")
+    scheduler.submit(running)
+    scheduler.next(0.0)
+    assert scheduler.cancel(b"vim", "1") == (True, None)
+    assert running.is_cancelled()
+
+
+def test_a_client_may_have_so_many_waiting_and_no_more() -> None:
+    scheduler = Scheduler()
+    for number in range(MOST_WAITING):
+        scheduler.submit(job("vim", str(number)))
+    with pytest.raises(ProtocolError) as caught:
+        scheduler.submit(job("vim", "one more"))
+    assert caught.value.code == "overloaded"
+    scheduler.submit(job("sublime", "1"))
+    assert [old.id for old in scheduler.submit(job("vim", "newer", document="5"))] == ["5"]
+
+
+def test_what_is_under_way_is_known() -> None:
+    scheduler = Scheduler()
+    scheduler.submit(job("vim", "1"))
+    scheduler.submit(job("vim", "2"))
+    scheduler.next(0.0)
+    assert scheduler.knows(b"vim", "1") and scheduler.knows(b"vim", "2")
+    assert not scheduler.knows(b"vim", "3") and not scheduler.knows(b"sublime", "1")
+
+
+def test_a_client_that_is_gone_is_forgotten() -> None:
+    scheduler = Scheduler()
+    running = job("vim", "1")
+    scheduler.submit(running)
+    scheduler.next(0.0)
+    scheduler.submit(job("vim", "2"))
+    scheduler.submit(job("sublime", "3"))
+    scheduler.forget(b"vim")
+    scheduler.finish()
+    assert running.is_cancelled()
+    assert served(scheduler) == ["3"]
+
+
+def test_draining_takes_all_and_flags_the_running_one() -> None:
+    scheduler = Scheduler()
+    running = job("vim", "1")
+    scheduler.submit(running)
+    scheduler.next(0.0)
+    waiting = [job("vim", "2"), job("sublime", "3")]
+    for each in waiting:
+        scheduler.submit(each)
+    assert scheduler.drain() == waiting
+    assert running.is_cancelled()
