@@ -4,6 +4,7 @@ import argparse
 import logging
 import os
 import sys
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -39,7 +40,16 @@ def main(arguments: Sequence[str]) -> int:
     if options.no_suggestions:
         editor.suggester.enable(False)
     editor.go_to_line(options.line)
-    return editor.run()
+    return _leave_at_once(editor.run())
+
+
+def _leave_at_once(status: int) -> int:
+    """Leaving waits for nothing, not even for a thread that still waits for a daemon to start."""
+    if threading.active_count() > 1:
+        sys.stdout.flush()
+        logging.shutdown()
+        os._exit(status)
+    return status
 
 
 def _log_to_file() -> None:

@@ -6,6 +6,7 @@ Knows no file, no keys and no suggestions.
 from prompt_toolkit.buffer import Buffer
 from prompt_toolkit.clipboard import ClipboardData
 from prompt_toolkit.document import Document
+from prompt_toolkit.history import History as InputHistory
 
 from autocoder.clients.editor.undo import History, difference
 
@@ -13,9 +14,9 @@ from autocoder.clients.editor.undo import History, difference
 class EditBuffer(Buffer):
     """A Buffer whose undo holds changes instead of whole texts."""
 
-    def __init__(self, text: str = "") -> None:
+    def __init__(self, text: str = "", history: InputHistory | None = None) -> None:
         self.changes = History()
-        super().__init__(document=Document(text, 0), multiline=True)
+        super().__init__(document=Document(text, 0), history=history, multiline=True)
         self._saved = text
         self._known, self._cursor = text, 0
         self._replaying = False

@@ -100,8 +100,16 @@ class Editor:
     # --- running ------------------------------------------------------------------------------
 
     def run(self) -> int:
-        """Edit until the user leaves; the exit status. Raises OSError if the terminal fails."""
-        return asyncio.run(self.run_async())
+        """Edit until the user leaves; the exit status.
+
+        Not by `asyncio.run`: that waits for threads, and one may be waiting for a daemon to start.
+        """
+        loop = asyncio.new_event_loop()
+        try:
+            return loop.run_until_complete(self.run_async())
+        finally:
+            loop.run_until_complete(loop.shutdown_asyncgens())
+            loop.close()
 
     async def run_async(self) -> int:
         """The same within an event loop."""

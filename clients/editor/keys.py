@@ -50,5 +50,5 @@ def help_text() -> str:
     """The table, ready for the screen."""
     rows = []
     for title, keys in KEYS:
-        rows += [title, *(f"  {key:<24} {text}" for key, text in keys), ""]
-    return "\n".join([*rows, "Any key closes this."])
+        rows += [title, *(f"  {key:<24} {text}" for key, text in keys)]
+    return "\n".join([*rows, "Up and down scroll, any other key closes this."])

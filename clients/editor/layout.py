@@ -3,8 +3,10 @@
 Asks the editor what to show; changes nothing.
 """
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from prompt_toolkit.data_structures import Point
 from prompt_toolkit.filters import Condition, has_focus
 from prompt_toolkit.formatted_text import StyleAndTextTuples
 from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
@@ -61,10 +63,16 @@ class Screen:
             left_margins=[LineNumbers()],
             scroll_offsets=ScrollOffsets(top=2, bottom=ROWS_BELOW_CURSOR, right=4),
         )
-        self.prompts = Prompts(lambda: self.layout.focus(self.window))
+        self.prompts: Prompts = Prompts(lambda: self.layout.focus(self.window))
+        self._help_row = 0
         self._help = FormattedTextControl(
-            help_text(), focusable=True, show_cursor=False, key_bindings=self._help_keys()
+            help_text(),
+            focusable=True,
+            show_cursor=False,
+            key_bindings=self._help_keys(),
+            get_cursor_position=lambda: Point(x=0, y=self._help_row),
         )
+        self._help_window = Window(self._help)
         self.layout = Layout(self._containers(), focused_element=self.window)
 
     def _containers(self) -> FloatContainer:
@@ -83,7 +91,7 @@ class Screen:
                 self.prompts.container,
             ]
         )
-        frame = ConditionalContainer(Frame(Window(self._help, style="class:help")), helping)
+        frame = ConditionalContainer(Frame(self._help_window, style="class:help"), helping)
         return FloatContainer(body, [Float(frame)])
 
     def _status_bar(self) -> VSplit:
@@ -144,17 +152,31 @@ class Screen:
         return [("class:message" if count else "class:message.error", f"{count} found ")]
 
     def show_help(self) -> None:
-        """Show the key table until a key is pressed."""
+        """Show the key table until a key other than up and down is pressed."""
+        self._help_row = 0
         self.layout.focus(self._help)
 
     def _help_keys(self) -> KeyBindings:
         keys = KeyBindings()
 
+        last = help_text().count("\n")
+
         def close(event: KeyPressEvent) -> None:
             event.app.layout.focus(self.window)
 
-        for key in (Keys.Any, "escape", "enter", "f1", "c-q", "c-c", "up", "down", "tab"):
+        def scroll(rows: int) -> Callable[[KeyPressEvent], None]:
+            def handler(event: KeyPressEvent) -> None:
+                shown = self._help_window.render_info
+                bottom = shown.last_visible_line() if shown else 0
+                start = bottom if rows > 0 else self._help_window.vertical_scroll
+                self._help_row = min(max(start + rows, 0), last)
+
+            return handler
+
+        for key in (Keys.Any, "escape", "enter", "f1", "c-q", "c-c", "tab"):
             keys.add(key, eager=True)(close)
+        for key, rows in (("up", -1), ("down", 1), ("pageup", -10), ("pagedown", 10)):
+            keys.add(key, eager=True)(scroll(rows))
         return keys
 
 
