@@ -26,7 +26,7 @@ KEPT_PIECES = 400
 LONGEST_LINE = 2000  # a minified line is not worth its time
 
 _PYTHON_START = re.compile(
-    r"(?:async def|def|class|if|for|while|try|with|import|from|@|[A-Z_]+ ?=)"
+    r"[ \t]*(?:async def|def|class|@)|if|for|while|try|with|import|from|[A-Z_]+ ?="
 )
 _OTHER_START = re.compile(r"(?: {0,4}|\t?)[A-Za-z@#]")
 _MARKS: dict[str, tuple[tuple[str, str], ...]] = {
@@ -74,10 +74,12 @@ class PieceLexer(DisplayLexer):
         self, text: str, lines: Sequence[str], starts: Sequence[int], number: int
     ) -> tuple[int, int]:
         """The lines [start, stop) that are lexed together with line `number`."""
-        start = number
         lowest = max(0, number - MAX_LINES)
-        while start > lowest and not self._is_start(text, lines, starts, start):
-            start -= 1
+        above = range(number, lowest - 1, -1)
+        start = next((n for n in above if self._is_start(text, lines, starts, n)), None)
+        if start is None:  # a very long statement: anywhere outside strings and comments
+            below = range(lowest, number + 1)
+            start = next((n for n in below if self._is_outside(text, starts[n])), lowest)
         stop = start + MIN_LINES if number < start + MIN_LINES else number + 1
         highest = min(len(lines), start + 2 * MAX_LINES)
         while stop < highest and not self._is_start(text, lines, starts, stop):
@@ -90,7 +92,10 @@ class PieceLexer(DisplayLexer):
         pattern = _PYTHON_START if self._is_python else _OTHER_START
         if not pattern.match(lines[number]) or (number and not _may_precede(lines[number - 1])):
             return False
-        return all(self._balanced(text, *pair, starts[number]) for pair in self._marks)
+        return self._is_outside(text, starts[number])
+
+    def _is_outside(self, text: str, position: int) -> bool:
+        return all(self._balanced(text, *pair, position) for pair in self._marks)
 
     def _balanced(self, text: str, opening: str, closing: str, end: int) -> bool:
         if opening == closing:
