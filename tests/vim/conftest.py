@@ -14,7 +14,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 PLUGIN = ROOT / "clients" / "vim"
 FAKE = Path(__file__).with_name("fake_bridge.py")
-PATIENCE_S = 20.0
+PATIENCE_S = float(os.environ.get("PATIENCE_S", "20"))
 START = {
     "vim": ["vim", "-i", "NONE", "-n", "-N", "-u"],
     "nvim": ["nvim", "-i", "NONE", "-n", "-u"],
@@ -134,10 +134,17 @@ class Editor:
     def shows(self, *lines: str) -> bool:
         """Do these lines stand one below the other on the screen (within PATIENCE_S)?"""
         wanted = "\n".join(lines)
-        return bool(wait_for(lambda: wanted in self.screen()))
+        found = wait_for(lambda: wanted in self.screen())
+        return bool(found) or self._tell()
+
+    def _tell(self) -> bool:
+        print(self.screen())  # pytest shows it where a test fails
+        return False
 
     def hides(self, text: str) -> bool:
         return bool(wait_for(lambda: text not in self.screen()))
+
+    wait = staticmethod(wait_for)
 
     def cursor(self) -> tuple[int, int]:
         """Column and row on the screen, from 0."""

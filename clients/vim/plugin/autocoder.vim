@@ -41,8 +41,9 @@ augroup autocoder
   autocmd InsertEnter * call autocoder#keys#wrap() | call autocoder#suggest#follow()
   autocmd TextChangedI,TextChangedP,CursorMovedI,CompleteDone * call autocoder#suggest#follow()
   autocmd InsertLeave,BufLeave,WinLeave * call autocoder#suggest#leave()
-  " <C-C> leaves Insert mode without InsertLeave.
+  " <C-C> leaves Insert mode without InsertLeave, and without ModeChanged in Neovim.
   autocmd ModeChanged i*:[^i]* call autocoder#suggest#leave()
+  autocmd CursorMoved,TextChanged * call autocoder#suggest#leave()
   autocmd VimLeavePre * call autocoder#bridge#stop()
 augroup END
 

@@ -7,7 +7,8 @@ let s:here = resolve(expand('<sfile>:p'))
 " which this plugin lies, else `autocoder` on PATH.
 function! autocoder#executable#bridge() abort
   let l:command = get(g:, 'autocoder_command', s:beside_plugin())
-  return (type(l:command) == v:t_list ? copy(l:command) : s:words(l:command)) + ['bridge']
+  return (type(l:command) == v:t_list ? copy(l:command) : s:words(l:command))
+        \ + ['bridge', '--client', has('nvim') ? 'neovim' : 'vim']
 endfunction
 
 " A string is a program's path, spaces and all, or words.

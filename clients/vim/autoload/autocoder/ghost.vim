@@ -4,7 +4,6 @@ scriptencoding utf-8
 
 let s:type = 'AutocoderSuggestion'
 let s:inline = !has('nvim') || has('nvim-0.10')
-let s:redraw_bug = !has('nvim') && !has('patch-9.0.1770')
 
 " Where it stands: buffer, lnum, lines of the buffer, what was drawn. {} if nothing is.
 let s:drawn = {}
@@ -56,6 +55,15 @@ function! s:draw_vim(lines) abort
     call prop_add(line('.'), 0,
           \ {'type': s:type, 'text': empty(l:line) ? ' ' : l:line, 'text_align': 'below'})
   endfor
+  call s:repaint(len(a:lines) - 1)
+endfunction
+
+" Before 9.0.1770 Vim does not move the rows below when lines of a ghost come or go (vim#12244);
+" setting an option that shows in the whole window makes it draw them anew.
+function! s:repaint(below) abort
+  if a:below && !has('patch-9.0.1770')
+    let &l:list = &l:list
+  endif
 endfunction
 
 " Only near where it was drawn: a walk through five megabytes would be felt at each key.
@@ -64,9 +72,7 @@ function! s:clear_vim(old) abort
   let l:last = getbufinfo(a:old.buffer)[0].linecount
   call prop_remove({'type': s:type, 'bufnr': a:old.buffer, 'all': 1},
         \ max([1, min([a:old.lnum - l:moved, l:last])]), min([a:old.lnum + l:moved, l:last]))
-  if s:redraw_bug && a:old.below
-    let &l:list = &l:list
-  endif
+  call s:repaint(a:old.below)
 endfunction
 
 function! s:draw_nvim(lines) abort

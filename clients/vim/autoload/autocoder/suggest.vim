@@ -27,6 +27,9 @@ endfunction
 
 " Insert mode, the buffer or the window is left: nothing stays on the screen or under way.
 function! autocoder#suggest#leave() abort
+  if empty(s:place) && empty(s:shown) && empty(s:asked)
+    return
+  endif
   call timer_stop(s:timer)
   let s:place = []
   if !empty(s:shown)
