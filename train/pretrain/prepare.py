@@ -1,0 +1,118 @@
+"""Document shards become window shards, over all cores, as the documents arrive.
+
+A shard `NNNN.jsonl.xz` of documents yields, for each epoch, SLICES files `eE-sNNNN-JJ.npy` of windows
+(rows, length) uint16; every epoch draws new holes. The same seed gives the same files, whatever the
+number of cores. A file appears whole or not at all. Knows samples and files; knows no model.
+"""
+
+import json
+import lzma
+import os
+import random
+import time
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from tokenizers import Tokenizer
+
+from autocoder.daemon.prompt import PromptBuilder, PromptFormat
+from autocoder.train.pretrain.samples import Mixture, holes_of, plain_sample
+from autocoder.train.pretrain.windows import Packer
+
+SLICES = 32
+WAIT_S = 0.5
+
+
+@dataclass(frozen=True)
+class Job:
+    """One slice of one shard for one epoch."""
+
+    shard: Path
+    out: Path
+    tokenizer: Path
+    epoch: int
+    part: int
+    length: int
+    seed: int
+    mixture: Mixture
+
+    @property
+    def target(self) -> Path:
+        return self.out / f"e{self.epoch}-s{shard_name(self.shard)}-{self.part:02}.npy"
+
+
+def shard_name(shard: Path) -> str:
+    return shard.name.removesuffix(".jsonl.xz")
+
+
+def documents(shard: Path, part: int = 0, parts: int = 1) -> Iterator[dict[str, str]]:
+    """Every `parts`-th document of one shard from number `part` on, in order."""
+    with lzma.open(shard, "rb") as lines:
+        for number, line in enumerate(lines):
+            if number % parts == part:
+                yield json.loads(line)
+
+
+def run(job: Job) -> int:
+    """Write one slice; returns its number of windows."""
+    os.environ["TOKENIZERS_PARALLELISM"] = "false"
+    if job.target.exists():
+        return 0
+    builder = PromptBuilder(Tokenizer.from_file(str(job.tokenizer)), PromptFormat())
+    chance = random.Random(f"{job.seed}:{job.epoch}:{shard_name(job.shard)}:{job.part}")
+    packer = Packer(job.length)
+    for document in documents(job.shard, job.part, SLICES):
+        _add(document, packer, builder, job.mixture, chance)
+    rows = np.stack(packer.windows) if packer.windows else np.zeros((0, job.length), np.uint16)
+    hidden = job.target.with_suffix(".part")
+    with hidden.open("wb") as out:
+        np.save(out, rows)
+    hidden.rename(job.target)
+    return len(rows)
+
+
+def _add(
+    document: dict[str, str],
+    packer: Packer,
+    builder: PromptBuilder,
+    mixture: Mixture,
+    chance: random.Random,
+) -> None:
+    text, language = document["text"], document["language"]
+    if chance.random() >= mixture.hole_share:
+        packer.add_plain(plain_sample(text, language, builder))
+        return
+    for sample in holes_of(text, language, builder, mixture, chance):
+        packer.add_hole(sample)
+
+
+def prepare(
+    shards: list[Path],
+    out: Path,
+    tokenizer: Path,
+    *,
+    epochs: int,
+    length: int,
+    seed: int = 0,
+    mixture: Mixture | None = None,
+    workers: int | None = None,
+    first_epoch: int = 0,
+) -> None:
+    """Make every epoch of every shard, in order, waiting for shards that are not there yet."""
+    out.mkdir(parents=True, exist_ok=True)
+    with ProcessPoolExecutor(workers or os.cpu_count() or 1) as pool:
+        pending = []
+        for epoch in range(first_epoch, first_epoch + epochs):
+            for shard in shards:
+                while not shard.exists():
+                    time.sleep(WAIT_S)
+                for part in range(SLICES):
+                    job = Job(
+                        shard, out, tokenizer, epoch, part, length, seed, mixture or Mixture()
+                    )
+                    pending.append(pool.submit(run, job))
+        for each in pending:
+            each.result()

@@ -1,0 +1,79 @@
+"""A pre-training recipe: a TOML file with the tables `model`, `data` and `training`.
+
+Every key has a default; an unknown key or a value of the wrong type is an error that names it.
+"""
+
+import tomllib
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from autocoder.daemon.errors import ConfigError
+from autocoder.train.pretrain.model import ModelConfig
+from autocoder.train.pretrain.samples import Mixture
+
+
+@dataclass(frozen=True)
+class Data:
+    """Windows of `length` tokens; `epochs` passes over the shards, each with new holes."""
+
+    length: int = 2048
+    epochs: int = 4
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Training:
+    """Warm-up, stable, then a linear decay to `final_lr` over the last `decay` share of the steps.
+
+    `batch` counts windows over all GPUs. In the decay, `quantise` trains through the 4-bit grid.
+    """
+
+    steps: int = 1000
+    batch: int = 128
+    micro_batch: int = 64
+    warm_up: int = 200
+    decay: float = 0.28
+    final_lr: float = 0.0
+    muon_lr: float = 2.5e-3
+    adam_lr: float = 2.5e-3
+    weight_decay: float = 0.1
+    clip: float = 1.0
+    quantise: bool = True
+    evaluate_every: int = 1000
+    checkpoint_every: int = 1000
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Recipe:
+    model: ModelConfig = field(default_factory=ModelConfig)
+    mixture: Mixture = field(default_factory=Mixture)
+    data: Data = field(default_factory=Data)
+    training: Training = field(default_factory=Training)
+
+
+def load(path: Path) -> Recipe:
+    """Read a recipe. Raises ConfigError naming what is wrong in it."""
+    try:
+        record = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"no recipe {path}; see train/recipes/") from error
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path} is no TOML: {error}") from error
+    tables = {f.name: f.default_factory for f in fields(Recipe)}  # type: ignore[misc]
+    unknown = set(record) - set(tables)
+    if unknown:
+        raise ConfigError(f"{path}: unknown table {min(unknown)!r}; known: {', '.join(tables)}")
+    return Recipe(**{n: _table(record.get(n, {}), tables[n], f"{path} [{n}]") for n in tables})
+
+
+def _table(record: dict[str, Any], kind: Any, where: str) -> Any:
+    known = {f.name: f.type for f in fields(kind)}
+    for name, value in record.items():
+        if name not in known:
+            raise ConfigError(f"{where}: unknown key {name!r}; known: {', '.join(known)}")
+        wanted = type(getattr(kind(), name))
+        if not isinstance(value, (int, float) if wanted is float else wanted):
+            raise ConfigError(f"{where}: {name} = {value!r} must be a {wanted.__name__}")
+    return kind(**record)

@@ -1,0 +1,69 @@
+"""A document becomes token samples: plain text, or holes in the very form that serving asks for.
+
+A plain sample is `<python>TEXT<eos>`, a hole `<python><suffix>S<prefix>P<middle>M<eos>`, built by
+`autocoder.daemon.prompt`. Holes walk through the document, so that each part is a prefix about
+once. Knows texts and tokens; knows no windows, no model.
+"""
+
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from autocoder.daemon.prompt import Budget, PromptBuilder
+from autocoder.train.pretrain.holes import Hole, hole_near
+
+CHARS_PER_TOKEN = 4.0
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """How samples are drawn. Budgets are in tokens of prefix and suffix."""
+
+    hole_share: float = 0.6
+    no_suffix: float = 0.12
+    median_prefix: int = 160
+    longest_prefix: int = 1500
+    longest_suffix: int = 256
+
+
+def holes_of(
+    text: str, language: str, builder: PromptBuilder, mixture: Mixture, chance: random.Random
+) -> Iterator[list[int]]:
+    """Token ids of one hole after another through the document."""
+    at = 0
+    while at < len(text):
+        budget = draw_budget(mixture, chance)
+        hole = hole_near(text, min(len(text) - 1, at + budget.prefix_chars * 7 // 8), chance)
+        if hole.end > hole.cursor:
+            yield hole_sample(text, hole, language, builder, budget)
+        at = max(hole.end, at + 40)
+
+
+def hole_sample(
+    text: str, hole: Hole, language: str, builder: PromptBuilder, budget: Budget
+) -> list[int]:
+    """`prompt + middle + <eos>` for one hole: the prompt as the daemon would build it."""
+    suffix = text[hole.end :] if budget.suffix_tokens else ""
+    prompt = builder.build(language, text[: hole.cursor], suffix, budget)
+    return [*prompt.ids, *builder.encode(text[hole.cursor : hole.end]), builder.end_id]
+
+
+def draw_budget(mixture: Mixture, chance: random.Random) -> Budget:
+    """Short prompts mostly, as serving prefers them, with a long tail."""
+    prefix = int(mixture.median_prefix * chance.lognormvariate(0, 0.9))
+    suffix = chance.choices((0, 24, 96, mixture.longest_suffix), _suffix_weights(mixture))[0]
+    return Budget(
+        prefix_tokens=max(8, min(mixture.longest_prefix, prefix)),
+        suffix_tokens=suffix and chance.randint(suffix // 2, suffix),
+        chars_per_token=CHARS_PER_TOKEN,
+    )
+
+
+def _suffix_weights(mixture: Mixture) -> tuple[float, float, float, float]:
+    rest = 1 - mixture.no_suffix
+    return (mixture.no_suffix, 0.25 * rest, 0.55 * rest, 0.2 * rest)
+
+
+def plain_sample(text: str, language: str, builder: PromptBuilder) -> list[int]:
+    """`<python>TEXT<eos>`, the form of the 2020 blog."""
+    return [builder.control_id(language), *builder.encode(text), builder.end_id]

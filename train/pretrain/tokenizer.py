@@ -1,0 +1,101 @@
+"""A byte-level BPE made for code.
+
+Line breaks with the indentation that follows are one piece, so that a new line costs one token;
+digits come in groups of up to three; a word may carry one leading space or punctuation mark. Any
+text comes back exactly. Written as a plain `tokenizer.json`. Knows no model.
+"""
+
+import argparse
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
+
+from autocoder.daemon.errors import ConfigError
+
+RESERVED = 32
+NAMED = (
+    "<eos>",
+    "<python>",
+    "<java>",
+    "<suffix>",
+    "<prefix>",
+    "<middle>",
+    "<file>",
+    "<path>",
+    "<pad>",
+)
+PIECES = "|".join(
+    (
+        r"(?:\r?\n)+[ \t]*",  # line breaks and the next line's indentation
+        r"[^\r\n\p{L}\p{N}_\s]?[\p{L}_]+",  # a word, perhaps with one mark before it
+        r" [\p{L}_]+",
+        r"\p{N}{1,3}",
+        r" ?[^\s\p{L}\p{N}_]+",  # a run of punctuation
+        r"[ \t]+(?=[ \t]\S)",  # wide gaps leave their last blank to the word
+        r"\s+",
+    )
+)
+LONGEST_TOKEN = 48
+
+
+def special_tokens() -> list[str]:
+    """The special tokens in the order of their ids, 0 … 31."""
+    return [*NAMED, *(f"<reserved{i}>" for i in range(RESERVED - len(NAMED)))]
+
+
+def untrained() -> Tokenizer:
+    """The pipeline without merges."""
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split(Regex(PIECES), behavior="isolated"),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
+    )
+    tokenizer.decoder = decoders.ByteLevel()
+    return tokenizer
+
+
+def train(texts: Iterator[str], vocabulary: int = 24_576) -> Tokenizer:
+    """Train on texts; `vocabulary` counts the special tokens and the 256 bytes too."""
+    tokenizer = untrained()
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocabulary,
+        special_tokens=[AddedToken(token, special=True) for token in special_tokens()],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        max_token_length=LONGEST_TOKEN,
+        show_progress=True,
+    )
+    tokenizer.train_from_iterator(texts, trainer)
+    return tokenizer
+
+
+def texts_of(path: Path) -> Iterator[str]:
+    """The `text` of each line of a JSONL file. Raises ConfigError where there is none."""
+    if not path.is_file():
+        raise ConfigError(f"no file {path}; `autocoder train corpus --only sample` writes one")
+    with path.open(encoding="utf-8") as lines:
+        for line in lines:
+            yield json.loads(line)["text"]
+
+
+def bytes_per_token(tokenizer: Tokenizer, texts: Sequence[str]) -> float:
+    """How many bytes of text one token stands for, on average."""
+    tokens = sum(len(each.ids) for each in tokenizer.encode_batch(list(texts)))
+    return sum(len(text.encode()) for text in texts) / max(tokens, 1)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """`autocoder train tokenizer SAMPLE.jsonl -o tokenizer.json`."""
+    parser = argparse.ArgumentParser(prog="autocoder train tokenizer", description=__doc__)
+    parser.add_argument("sample", type=Path, help="JSONL with a `text` in each line")
+    parser.add_argument("-o", "--output", type=Path, required=True, help="tokenizer.json to write")
+    parser.add_argument("--vocabulary", type=int, default=24_576, help="tokens in all")
+    options = parser.parse_args(arguments)
+    tokenizer = train(texts_of(options.sample), options.vocabulary)
+    options.output.parent.mkdir(parents=True, exist_ok=True)
+    tokenizer.save(str(options.output))
+    print(f"{tokenizer.get_vocab_size()} tokens in {options.output}")
+    return 0
