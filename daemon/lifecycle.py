@@ -127,7 +127,10 @@ def _started(
         return process.poll() is not None and lock.holder(place.lock) is None
 
     greeting = greet(connection, wanted, START_S, failed)
-    if greeting is None and process.poll() not in (None, ALREADY_RUNNING):
+    status = process.poll()
+    if greeting is None and status is None:
+        raise DaemonError(f"the daemon has not begun to answer in {START_S:g} s; log: {place.log}")
+    if greeting is None and status not in (0, ALREADY_RUNNING):
         raise DaemonError(f"the daemon cannot be started: {_last_words(place)}")
     return greeting
 
