@@ -100,6 +100,8 @@ class Prompts:
         for key in ("escape", "c-c", "c-g"):
             keys.add(key, eager=True)(lambda event: self._close())
 
+        keys.add("enter")(lambda event: self._input.validate_and_handle())
+
         @keys.add("tab")
         def _(event: KeyPressEvent) -> None:
             self._input.complete_next() if self._input.complete_state else (
