@@ -36,6 +36,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--dev-bytes", type=int, default=1_000_000, help="of each language")
     parser.add_argument("--init", type=Path, help="checkpoint folder to begin from")
     parser.add_argument("--steps", type=int, help="instead of the recipe's")
+    parser.add_argument("--minutes", type=float, help="instead of the recipe's")
+    parser.add_argument("--micro-batch", type=int, help="instead of the recipe's")
     parser.add_argument("--prepare", action="store_true", help="make the windows, do not train")
     parser.add_argument("--workers", type=int, help="processes for --prepare (default: all cores)")
     return parser
@@ -73,14 +75,14 @@ def _train(options: argparse.Namespace, recipe: recipes.Recipe) -> int:
 
     from autocoder.train.pretrain.loop import Trainer
     from autocoder.train.pretrain.model import CodeModel, load
-    from autocoder.train.pretrain.order import Source, batches
+    from autocoder.train.pretrain.order import Source, batches, prefetched
     from autocoder.train.pretrain.prepare import shard_name
 
     if options.out is None:
         raise ConfigError("say where the run goes: --out DIR")
-    if options.steps:
-        training = dataclasses.replace(recipe.training, steps=options.steps)
-        recipe = dataclasses.replace(recipe, training=training)
+    asked = {"steps": options.steps, "minutes": options.minutes, "micro_batch": options.micro_batch}
+    given = {name: value for name, value in asked.items() if value is not None}
+    recipe = dataclasses.replace(recipe, training=dataclasses.replace(recipe.training, **given))
     place = _place()
     torch.manual_seed(recipe.training.seed)
     torch.set_float32_matmul_precision("high")
@@ -90,7 +92,9 @@ def _train(options: argparse.Namespace, recipe: recipes.Recipe) -> int:
         print(f"going on from step {trainer.step}")
     names = tuple(shard_name(path) for path in _shards(options))
     source = Source(options.windows, names, recipe.data.epochs, recipe.data.seed)
-    share = batches(source, recipe.training.batch, place.rank, place.world, trainer.step)
+    share = prefetched(
+        batches(source, recipe.training.batch, place.rank, place.world, trainer.step)
+    )
     trainer.run(share, _evaluation(options, recipe, trainer) if options.dev else None)
     return 0
 
@@ -133,7 +137,9 @@ def _place() -> "object":
 
     rank, world = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
     cuda = torch.cuda.is_available()
-    device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0))) if cuda else torch.device("cpu")
+    device = (
+        torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0))) if cuda else torch.device("cpu")
+    )
     if cuda:
         torch.cuda.set_device(device)
     if world > 1 and not dist.is_initialized():

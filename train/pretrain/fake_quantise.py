@@ -36,7 +36,11 @@ def on_grid(parameters: list[Tensor], enabled: bool = True) -> Iterator[None]:
         return
     with torch.no_grad():
         kept = [p.detach().clone() for p in parameters]
-        torch._foreach_copy_(parameters, [to_grid(p) for p in parameters])
+        values = to_grid(torch.cat([p.reshape(-1, BLOCK) for p in parameters])).flatten()
+        parts = values.split([p.numel() for p in parameters])
+        torch._foreach_copy_(
+            parameters, [part.view_as(p) for part, p in zip(parts, parameters, strict=True)]
+        )
     try:
         yield
     finally:

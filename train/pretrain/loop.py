@@ -7,7 +7,7 @@ compiled as a whole. Knows the recipe; does not know where batches come from.
 import csv
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,8 @@ from autocoder.train.pretrain.muon import Muon
 from autocoder.train.pretrain.recipe import Recipe, Training
 
 LOG_EVERY = 20
+SETTLED = 10  # steps after which everything is compiled
+PLAN_EVERY = 50  # steps between looks at the clock, where a recipe gives minutes
 Evaluation = Callable[[CodeModel], dict[str, float]]
 
 
@@ -46,6 +48,9 @@ class Trainer:
     def __init__(self, model: CodeModel, recipe: Recipe, place: Place, out: Path) -> None:
         self.model = model.to(place.device)
         self.recipe, self.place, self.out = recipe, place, out
+        self.training = recipe.training
+        self.spent_s = 0.0
+        self._settled: tuple[int, float] | None = None
         self.step = 0
         self.fast = place.device.type == "cuda"
         self.loss = torch.compile(self._loss) if self.fast else self._loss
@@ -59,16 +64,26 @@ class Trainer:
 
     def run(self, batches: Iterator[NDArray[np.uint16]], evaluate: Evaluation | None) -> None:
         """Train to the recipe's last step, logging, evaluating and saving on the way."""
-        training = self.recipe.training
         log = Log(self.out / "log.csv", self.place.leads)
-        bar = tqdm(total=training.steps, initial=self.step, disable=not self.place.leads)
+        bar = tqdm(total=self.training.steps, initial=self.step, disable=not self.place.leads)
         began, done = time.perf_counter(), 0
-        while self.step < training.steps:
+        started = began - self.spent_s
+        while self.step < self.training.steps:
+            self.spent_s = time.perf_counter() - started
+            if self.step % PLAN_EVERY == 0:
+                self._agree()
+                self._plan()
+                bar.total = self.training.steps
+            training = self.training
             if self.step == schedule.decay_start(training):
                 self.save_weights("stable")
+                self.save_state()
+                began, done = time.perf_counter(), 0
             loss = self.one_step(next(batches))
             done += 1
             bar.update()
+            if self.step == SETTLED:  # compiling is over: its time is not the steps' time
+                self._settled = (self.step, time.perf_counter())
             if self.step % LOG_EVERY == 0 or self.step == training.steps:
                 tokens = training.batch * self.recipe.data.length
                 rate = tokens * done / (time.perf_counter() - began)
@@ -79,12 +94,33 @@ class Trainer:
             last = self.step == training.steps
             if evaluate and (self.step % training.evaluate_every == 0 or last):
                 self._evaluate(evaluate, log)
-                began = time.perf_counter()
+                began, done = time.perf_counter(), 0
             if self.step % training.checkpoint_every == 0 or last:
                 self.save_state()
-                began = time.perf_counter()
+                began, done = time.perf_counter(), 0
         self.save_weights("final")
         bar.close()
+
+    def _agree(self) -> None:
+        """Rounding may let the processes' weights drift apart: all take the first one's."""
+        if self.place.world > 1:
+            for parameter in self.parameters:
+                dist.broadcast(parameter.data, 0)
+
+    def _plan(self) -> None:
+        """Set the number of steps by the clock, before the decay begins."""
+        training = self.training
+        if not training.minutes or self._settled is None:
+            return
+        if self.step >= schedule.decay_start(training):
+            return
+        at, when = self._settled
+        speed = (time.perf_counter() - when) / (self.step - at)
+        steps = self.step + (training.minutes * 60 - self.spent_s) / speed
+        shared = torch.tensor(float(max(steps, self.step + 1)), device=self.place.device)
+        if self.place.world > 1:
+            dist.broadcast(shared, 0)
+        self.training = replace(training, steps=int(shared))
 
     def _row(self, loss: float, rate: float) -> dict[str, Any]:
         tokens = self.step * self.recipe.training.batch * self.recipe.data.length
@@ -99,7 +135,7 @@ class Trainer:
 
     def one_step(self, rows: NDArray[np.uint16]) -> torch.Tensor:
         """One optimiser step over this process's share of the batch; the mean loss, a tensor."""
-        training = self.recipe.training
+        training = self.training
         self._set_rates(schedule.share(self.step, training))
         windows = torch.from_numpy(rows.astype(np.int64)).to(self.place.device, non_blocking=True)
         parts = windows.split(training.micro_batch)
@@ -118,8 +154,9 @@ class Trainer:
         return total
 
     def _quantising(self) -> bool:
-        training = self.recipe.training
-        return training.quantise and self.step >= schedule.decay_start(training)
+        training = self.training
+        decaying = self.step >= schedule.decay_start(training)
+        return training.quantise_always or (training.quantise and decaying)
 
     def _set_rates(self, share: float) -> None:
         for optimiser in self.optimisers:
@@ -142,7 +179,7 @@ class Trainer:
     def _evaluate(self, evaluate: Evaluation, log: "Log") -> None:
         """The dev set's figures for the weights as they are and, in the decay, on the grid."""
         row = {"step": self.step, **evaluate(self.model)}
-        if self._quantising() or self.step == self.recipe.training.steps:
+        if self._quantising() or self.step == self.training.steps:
             with on_grid(self.matrices):
                 row |= {f"{name} q4": value for name, value in evaluate(self.model).items()}
         if self.place.leads:
@@ -159,6 +196,8 @@ class Trainer:
         if self.place.leads:
             state = {
                 "model": self.model.state_dict(),
+                "steps": self.training.steps,
+                "spent_s": self.spent_s,
                 "optimisers": [each.state_dict() for each in self.optimisers],
             }
             checkpoint.save_state(self.out / "states", self.step, state)
@@ -172,6 +211,8 @@ class Trainer:
         for optimiser, record in zip(self.optimisers, state["optimisers"], strict=True):
             optimiser.load_state_dict(record)
         self.step = int(state["step"])
+        self.spent_s = float(state["spent_s"])
+        self.training = replace(self.training, steps=int(state["steps"]))
         return True
 
 

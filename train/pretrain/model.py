@@ -149,9 +149,7 @@ class CodeModel(nn.Module):
 def losses(model: nn.Module, windows: Tensor) -> Tensor:
     """Cross-entropy in nats of every next token: windows (B, T) to (B * (T − 1),) float32."""
     logits = model(windows[:, :-1])
-    return F.cross_entropy(
-        logits.flatten(0, 1).float(), windows[:, 1:].flatten(), reduction="none"
-    )
+    return F.cross_entropy(logits.flatten(0, 1).float(), windows[:, 1:].flatten(), reduction="none")
 
 
 def rotary_tables(config: ModelConfig) -> tuple[Tensor, Tensor]:

@@ -37,7 +37,9 @@ class Muon(torch.optim.Optimizer):
         compile: bool = False,
     ) -> None:
         super().__init__(params, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
-        self._orthogonalise = torch.compile(orthogonalise, dynamic=False) if compile else orthogonalise
+        self._orthogonalise = (
+            torch.compile(orthogonalise, dynamic=False) if compile else orthogonalise
+        )
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[override]

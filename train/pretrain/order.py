@@ -5,6 +5,8 @@ they are not there yet; each process takes its share of every batch, so that any
 sees the same batches. Knows arrays and files; knows no model.
 """
 
+import queue
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -67,3 +69,22 @@ def batches(
                 yield rows[start + rank * share : start + (rank + 1) * share]
             number += 1
         rest = rows[len(rows) // size * size :]
+
+
+def prefetched(items: Iterator[NDArray[np.uint16]], ahead: int = 8) -> Iterator[NDArray[np.uint16]]:
+    """The same items, made `ahead` of time by a thread; its error is raised here."""
+    ready: queue.Queue[NDArray[np.uint16] | BaseException | None] = queue.Queue(ahead)
+
+    def fill() -> None:
+        try:
+            for item in items:
+                ready.put(item)
+            ready.put(None)
+        except BaseException as error:
+            ready.put(error)
+
+    threading.Thread(target=fill, daemon=True).start()
+    while (item := ready.get()) is not None:
+        if isinstance(item, BaseException):
+            raise item
+        yield item

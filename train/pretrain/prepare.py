@@ -49,8 +49,12 @@ def shard_name(shard: Path) -> str:
 
 
 def documents(shard: Path, part: int = 0, parts: int = 1) -> Iterator[dict[str, str]]:
-    """Every `parts`-th document of one shard from number `part` on, in order."""
-    with lzma.open(shard, "rb") as lines:
+    """Every `parts`-th document of one shard from number `part` on, in order.
+
+    An unpacked `NNNN.jsonl` beside the shard is read instead: all slices would unpack it anew.
+    """
+    unpacked = shard.with_suffix("")
+    with unpacked.open("rb") if unpacked.exists() else lzma.open(shard, "rb") as lines:
         for number, line in enumerate(lines):
             if number % parts == part:
                 yield json.loads(line)

@@ -26,12 +26,15 @@ class Data:
 class Training:
     """Warm-up, stable, then a linear decay to `final_lr` over the last `decay` share of the steps.
 
-    `batch` counts windows over all GPUs. In the decay, `quantise` trains through the 4-bit grid.
+    `batch` counts windows over all GPUs. In the decay, `quantise` trains through the 4-bit grid;
+    `quantise_always` from the first step. With `minutes` above 0 the number of steps follows from
+    the measured speed, until the decay begins, so that the run ends in time.
     """
 
     steps: int = 1000
+    minutes: float = 0.0
     batch: int = 128
-    micro_batch: int = 64
+    micro_batch: int = 32
     warm_up: int = 200
     decay: float = 0.28
     final_lr: float = 0.0
@@ -40,6 +43,7 @@ class Training:
     weight_decay: float = 0.1
     clip: float = 1.0
     quantise: bool = True
+    quantise_always: bool = False
     evaluate_every: int = 1000
     checkpoint_every: int = 1000
     seed: int = 0
