@@ -23,6 +23,7 @@ RC = """
 set runtimepath^={plugin}
 set encoding=utf-8 backspace=indent,eol,start noswapfile nomore shortmess+=I laststatus=0
 set ttimeout ttimeoutlen=10
+let g:loaded_python3_provider = 0
 let g:autocoder_command = {command}
 {before}
 filetype plugin indent on

@@ -42,7 +42,7 @@ augroup autocoder
   autocmd TextChangedI,TextChangedP,CursorMovedI,CompleteDone * call autocoder#suggest#follow()
   autocmd InsertLeave,BufLeave,WinLeave * call autocoder#suggest#leave()
   " <C-C> leaves Insert mode without InsertLeave, and without ModeChanged in Neovim.
-  autocmd ModeChanged i*:[^i]* call autocoder#suggest#leave()
+  autocmd ModeChanged i*:n* call autocoder#suggest#leave()
   autocmd CursorMoved,TextChanged * call autocoder#suggest#leave()
   autocmd VimLeavePre * call autocoder#bridge#stop()
 augroup END

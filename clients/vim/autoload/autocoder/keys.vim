@@ -70,12 +70,14 @@ function! s:keep(key, before, name) abort
     return
   endif
   let l:map = extend(copy(a:before), {'lhs': a:name, 'lhsraw': eval('"\' .. a:name .. '"')})
+  let l:script = '<SNR>' .. get(a:before, 'sid', 0) .. '_'
+  let l:map.rhs = substitute(get(a:before, 'rhs', ''), '\c<SID>', l:script, 'g')
   " `imap <Tab> <Tab>x` does not call itself; under its new name it would.
-  let l:map.noremap = a:before.noremap || stridx(get(a:before, 'rhs', ''), a:key) == 0
-  if exists('*mapset')
-    call mapset('i', 0, l:map)
+  let l:map.noremap = a:before.noremap || stridx(l:map.rhs, a:key) == 0
+  if has('nvim')
+    call v:lua.require'autocoder.keymap'.keep(l:map.buffer, a:before.lhs, a:name, l:map.rhs)
   else
-    call v:lua.require'autocoder.keymap'.set(l:map)
+    call mapset('i', 0, l:map)
   endif
 endfunction
 

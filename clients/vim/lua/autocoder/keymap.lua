@@ -1,17 +1,29 @@
--- Sets a map from the dictionary of maparg(), for Neovim before 0.8, which lacks mapset().
+-- Gives a map of Insert mode another name. In Lua because the map may be a Lua function.
 local M = {}
 
-function M.set(map)
-  local options = {}
-  for _, flag in ipairs({ "expr", "noremap", "nowait", "silent", "script" }) do
-    options[flag] = map[flag] == 1 or map[flag] == true
+local function find(maps, lhs)
+  for _, map in ipairs(maps) do
+    if map.lhs == lhs then
+      return map
+    end
   end
-  options.callback = map.callback
-  local rhs = (map.rhs or ""):gsub("<SID>", "<SNR>" .. (map.sid or 0) .. "_")
-  if map.buffer == 1 then
-    vim.api.nvim_buf_set_keymap(0, "i", map.lhs, rhs, options)
+end
+
+-- `name` does what `lhs` does now; `rhs` is its right side with <SID> resolved.
+function M.keep(is_local, lhs, name, rhs)
+  local locally = is_local == 1
+  local map = find(locally and vim.api.nvim_buf_get_keymap(0, "i") or vim.api.nvim_get_keymap("i"), lhs)
+  local options = { callback = map.callback }
+  for _, flag in ipairs({ "expr", "noremap", "silent", "script", "replace_keycodes" }) do
+    options[flag] = map[flag] == 1 or nil
+  end
+  if rhs:sub(1, #lhs) == lhs then
+    options.noremap = true
+  end
+  if locally then
+    vim.api.nvim_buf_set_keymap(0, "i", name, rhs, options)
   else
-    vim.api.nvim_set_keymap("i", map.lhs, rhs, options)
+    vim.api.nvim_set_keymap("i", name, rhs, options)
   end
 end
 
