@@ -1,0 +1,179 @@
+"""Not a byte is lost: files through the real editor, and editors that end badly."""
+
+import codecs
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+NASTY = {
+    "crlf": b"a = 1\r\nb = 2\r\n",
+    "crlf without a final newline": b"a = 1\r\nb = 2",
+    "mixed": b"a\r\nb\nc\r\n",
+    "old mac": b"a\rb\r",
+    "no final newline": b"x",
+    "bom": codecs.BOM_UTF8 + "é\r\n".encode(),
+    "latin-1": "café\n".encode("latin-1"),
+    "utf-8 with damage": "é".encode() + b" \xff\xfe\n",
+    "utf-16": codecs.BOM_UTF16_LE + "ü\n".encode("utf-16-le"),
+    "nul and controls": b"a\0b\x1b[31m\x07\n",
+    "every byte": bytes(range(256)),
+    "separators": "a\u2028b\u200b\u202ec\x85d\n".encode(),
+    "tabs and wide": "\tdef f():\n\t\treturn '日本'\n".encode(),
+    "a long line": b"x" * 20_000 + b"\n",
+}
+
+
+@pytest.mark.parametrize("data", NASTY.values(), ids=NASTY.keys())
+def test_editing_one_character_changes_nothing_else(edit, script, work: Path, data: bytes) -> None:
+    script.answer({})
+    terminal = edit(data)
+    terminal.type("Z")
+    terminal.press("ctrl-s")
+    terminal.wait_for("Saved")
+    terminal.press("backspace", "ctrl-s", pause=0.2)
+    terminal.press("ctrl-q")
+    assert terminal.end() == 0
+    assert (work / "a.py").read_bytes() == data
+
+
+def test_no_byte_of_a_file_commands_the_terminal(edit, script) -> None:
+    script.answer({})
+    terminal = edit(b"a\x1b[31mred\x1b]0;title\x07 \x9b1m\xc2\x9b2J b\n")
+    terminal.wait_for("a^[[31mred")
+    assert terminal.screen.buffer[0][9].fg != "red"
+    assert "title" not in terminal.screen.title
+
+
+def test_new_lines_get_the_ends_of_the_file(edit, script, work: Path) -> None:
+    script.answer({"x": "y\n    z"})
+    terminal = edit(b"a\r\n")
+    terminal.type("x")
+    terminal.wait(terminal.ghost)
+    terminal.press("tab", "enter", "ctrl-s")
+    terminal.wait_for("Saved")
+    assert (work / "a.py").read_bytes() == b"xy\r\n    z\r\n    a\r\n"
+
+
+def test_a_missing_file_is_begun(edit, script, work: Path) -> None:
+    script.answer({})
+    terminal = edit(None, name="new.py")
+    terminal.wait_for("[new]")
+    terminal.type("x = 1\n")
+    terminal.press("ctrl-s")
+    terminal.wait_for("Saved")
+    assert (work / "new.py").read_text() == "x = 1\n"
+
+
+def test_read_only_and_binary_files_are_told(edit, script, work: Path) -> None:
+    script.answer({})
+    (work / "r.py").write_text("x")
+    (work / "r.py").chmod(0o444)
+    terminal = edit(None, name="r.py")
+    terminal.wait_for("[read-only]")
+    terminal.type("y")
+    terminal.press("ctrl-s")
+    terminal.wait_for("read-only; save under another name")
+    assert (work / "r.py").read_text() == "x"
+    edit(b"\x7fELF\0\0", name="b.bin").wait_for("looks binary")
+
+
+@pytest.mark.parametrize("name", [".", "no/such/folder.py"])
+def test_what_cannot_be_opened_is_said_in_one_line(open_terminal, name: str) -> None:
+    terminal = open_terminal("edit", name)
+    assert terminal.end() == 2
+    terminal.read(0.3)
+    assert terminal.lines[0].startswith("autocoder edit:") and not terminal.shows("Traceback")
+
+
+def test_a_change_on_disk_is_noticed_before_overwriting(edit, script, work: Path) -> None:
+    script.answer({})
+    terminal = edit("old\n")
+    terminal.type("x")
+    (work / "a.py").write_text("theirs\n")
+    terminal.press("ctrl-s")
+    terminal.wait_for("changed by another program")
+    assert (work / "a.py").read_text() == "theirs\n"
+    terminal.type("o")
+    terminal.wait_for("Saved")
+    assert (work / "a.py").read_text() == "xold\n"
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
+def test_unsaved_text_is_offered_after_a_bad_end(edit, script, work: Path, number: int) -> None:
+    script.answer({})
+    terminal = edit("old\n")
+    terminal.type("precious ")
+    terminal.read(1.5 if number == signal.SIGKILL else 0.1)
+    terminal.process.send_signal(number)
+    terminal.end()
+    assert (work / "a.py").read_text() == "old\n"
+    again = edit(None)
+    again.wait_for("were left behind")
+    again.type("r")
+    again.wait_for("precious old")
+    again.press("ctrl-s")
+    again.wait_for("Saved")
+    assert (work / "a.py").read_text() == "precious old\n"
+    again.press("ctrl-q")
+    assert again.end() == 0
+    third = edit(None)
+    third.settle()
+    assert not third.shows("left behind")
+
+
+def test_a_closed_terminal_ends_it_and_keeps_the_text(
+    edit, script, work: Path, state_folder: Path
+) -> None:
+    script.answer({})
+    terminal = edit("old\n")
+    terminal.type("precious ")
+    terminal.hang_up()
+    terminal.end()
+    assert any(b"precious old" in f.read_bytes() for f in (state_folder / "recovery").iterdir())
+
+
+def test_the_recovered_text_can_be_deleted(edit, script, state_folder: Path) -> None:
+    script.answer({})
+    terminal = edit("old\n")
+    terminal.type("unwanted ")
+    terminal.process.terminate()
+    terminal.end()
+    again = edit(None)
+    again.wait_for("were left behind")
+    again.type("d")
+    again.settle()
+    assert list((state_folder / "recovery").iterdir()) == []
+    again.press("ctrl-q")
+    assert again.end() == 0
+
+
+def test_discarding_leaves_nothing_behind(edit, script, state_folder: Path) -> None:
+    script.answer({})
+    terminal = edit("old\n")
+    terminal.type("x")
+    terminal.read(1.5)
+    assert len(list((state_folder / "recovery").iterdir())) == 1
+    terminal.press("ctrl-q")
+    terminal.type("d")
+    assert terminal.end() == 0
+    assert list((state_folder / "recovery").iterdir()) == []
+
+
+def test_leaving_is_instant_even_while_a_daemon_will_not_start(edit, script, place) -> None:
+    script.answer({"*slow": 30.0})
+    assert script.process is not None
+    os.kill(script.process.pid, signal.SIGSTOP)
+    try:
+        terminal = edit("")
+        terminal.type("x = 1")
+        terminal.wait_for("x = 1")
+        began = time.monotonic()
+        terminal.press("ctrl-q")
+        terminal.type("d")
+        assert terminal.end() == 0
+        assert time.monotonic() - began < 3
+    finally:
+        os.kill(script.process.pid, signal.SIGCONT)
