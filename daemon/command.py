@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from autocoder.daemon import lock
 from autocoder.daemon.endpoint import Endpoint, endpoint, prepared
@@ -108,6 +108,7 @@ def serve(
     with held:
         place.pid.write_text(f"{os.getpid()}\n")
         try:
+            server_options["look"] = lambda: _leave_if_replaced(place, held)
             left = _serve_alone(place, completer_factory, info(), server_options)
         finally:
             for path in (place.socket, place.pid):
@@ -116,6 +117,18 @@ def serve(
         if not left:
             os._exit(0)  # the model's thread is deep in native code; nothing is left to save
     return 0
+
+
+def _leave_if_replaced(place: Endpoint, held: IO[bytes]) -> None:
+    """End at once where the lock's file is gone, say by a cleaner of /tmp: nobody can find us.
+
+    Nothing is tidied up, since what is there by now may be another daemon's.
+    """
+    with suppress(OSError):
+        if os.path.samestat(os.fstat(held.fileno()), place.lock.stat()):
+            return
+    print(f"{place.lock} was removed; process {os.getpid()} ends", file=sys.stderr, flush=True)
+    os._exit(0)
 
 
 def _serve_alone(

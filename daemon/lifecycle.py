@@ -128,6 +128,8 @@ def _started(
 
     greeting = greet(connection, wanted, START_S, failed)
     status = process.poll()
+    if greeting and greeting.pid != process.pid:
+        process.terminate()  # another client was quicker; ours would only find the lock taken
     if greeting is None and status is None:
         raise DaemonError(f"the daemon has not begun to answer in {START_S:g} s; log: {place.log}")
     if greeting is None and status not in (0, ALREADY_RUNNING):

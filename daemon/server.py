@@ -49,10 +49,14 @@ logger = logging.getLogger(__name__)
 LARGEST_FRAME = 64 * 1024 * 1024
 MOST_REPLIES_QUEUED = 10_000
 LEAVE_S = 2.0
+LOOK_S = 30.0
 
 
 class Server:
-    """One daemon's loop on one address. `run` blocks; `load` is called in the worker's thread."""
+    """One daemon's loop on one address. `run` blocks; `load` is called in the worker's thread.
+
+    `look` is called every `look_s` seconds, for what its owner wants to see to.
+    """
 
     def __init__(
         self,
@@ -61,10 +65,14 @@ class Server:
         load: Callable[[], Completer],
         *,
         version: str = __version__,
+        look: Callable[[], None] = lambda: None,
+        look_s: float = LOOK_S,
     ) -> None:
         self._address = address
         self._info = info
         self._version = version
+        self._look = look
+        self._look_s = look_s
         self._completer: Completer | None = None
         self._problem: str | None = None
         self._scheduler = Scheduler()
@@ -102,8 +110,12 @@ class Server:
         poller = zmq.Poller()
         poller.register(self._socket, zmq.POLLIN)
         poller.register(self._woken, zmq.POLLIN)
+        looked = time.monotonic()
         while not self._stopping:
-            ready = dict(poller.poll())
+            ready = dict(poller.poll(round(1000 * self._look_s)))
+            if time.monotonic() - looked >= self._look_s:
+                looked = time.monotonic()
+                self._look()
             if self._woken in ready:
                 os.read(self._woken, 4096)
                 self._take_reports()

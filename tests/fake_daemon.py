@@ -1,8 +1,9 @@
 """A daemon process for tests: the real server, lock, signals and socket; a completer from a dict.
 
 Usage: python tests/fake_daemon.py [--version V] [--sha256 S] [--slow SECONDS] [--broken TEXT]
-[--loading SECONDS]. It answers a prefix that ends in a key of ANSWERS with its value, a step at
-a time, asking between steps whether it is cancelled; a prefix with "crash" in it is a fault.
+[--loading SECONDS] [--look SECONDS]. It answers a prefix that ends in a key of ANSWERS with its
+value, a step at a time, asking between steps whether it is cancelled; a prefix with "crash" in it
+is a fault.
 """
 
 import argparse
@@ -65,6 +66,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--slow", type=float, default=0.0)
     parser.add_argument("--loading", type=float, default=0.0)
     parser.add_argument("--broken", default="")
+    parser.add_argument("--look", type=float, default=30.0)
     options = parser.parse_args(arguments)
     model = info(options.sha256)
 
@@ -74,7 +76,7 @@ def main(arguments: list[str]) -> int:
             raise ModelError(options.broken)
         return DictCompleter(model, options.slow / STEPS)
 
-    return serve(load, lambda: model, version=options.version)
+    return serve(load, lambda: model, version=options.version, look_s=options.look)
 
 
 if __name__ == "__main__":

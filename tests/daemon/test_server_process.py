@@ -1,6 +1,7 @@
 """Daemons as processes: started, greeted, replaced, killed; one per user, whatever happens."""
 
 import os
+import shutil
 import signal
 import socket
 import stat
@@ -222,6 +223,17 @@ def test_a_daemon_is_stopped_even_while_its_model_loads(
     ensure(WANTED)
     assert lifecycle.stop(place)
     assert process.wait(10) == 0
+
+
+def test_a_daemon_whose_folder_was_removed_ends_and_harms_nothing_new(
+    fake_daemon: "FakeDaemon", place: Endpoint
+) -> None:
+    old = fake_daemon.start("--look", "1")
+    shutil.rmtree(place.folder)
+    pid = ensure(WANTED).pid
+    assert old.wait(10) == 0
+    assert ensure(WANTED).pid == pid == lock.holder(place.lock)
+    assert suggestion(place) == "ge(10):"
 
 
 def test_a_large_log_is_moved_aside_before_a_daemon_starts(
