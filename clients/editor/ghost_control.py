@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 BLANK_ROWS = 8
 GHOST = "class:ghost"
+_WHEEL = {MouseEventType.SCROLL_UP: -1, MouseEventType.SCROLL_DOWN: 1}
 
 
 @dataclass(frozen=True)
@@ -104,6 +105,7 @@ class GhostBufferControl(BufferControl):
         ghost: Callable[[Document], str],
         lexer: Lexer | None = None,
         search: SearchBufferControl | None = None,
+        wheel: Callable[[int], None] | None = None,
         blank_rows: int = BLANK_ROWS,
     ) -> None:
         super().__init__(
@@ -114,7 +116,7 @@ class GhostBufferControl(BufferControl):
             preview_search=True,
             focus_on_click=True,
         )
-        self._ghost, self._blank_rows = ghost, blank_rows
+        self._ghost, self._wheel, self._blank_rows = ghost, wheel, blank_rows
         self._rows: Rows | None = None
         self._dragged = False
 
@@ -139,6 +141,9 @@ class GhostBufferControl(BufferControl):
         another layout: it counts as released where it was pressed.
         """
         kind = mouse_event.event_type
+        if kind in _WHEEL and self._wheel:
+            self._wheel(_WHEEL[kind])
+            return None
         position = (
             self._rows.to_buffer(mouse_event.position) if self._rows else mouse_event.position
         )

@@ -106,7 +106,7 @@ def _bind_editing(keys: KeyBindings, editor: "Editor", selection: Condition) -> 
     keys.add("c-w")(_do(lambda: actions.delete_word(buffer, -1)))
     keys.add("escape", "backspace")(_do(lambda: actions.delete_word(buffer, -1)))
     keys.add("c-delete")(_do(lambda: actions.delete_word(buffer, 1)))
-    for unused in ("c-t", "c-u", "c-k", "c-d", "c-b", "c-n", "c-p", "c-up", "c-down", "c-l"):
+    for unused in ("c-t", "c-u", "c-d", "c-b", "c-up", "c-down", "c-l"):
         keys.add(unused)(lambda event: None)
     keys.add("c-k")(_do(editor.cut))
 
@@ -126,7 +126,8 @@ def _bind_moving(keys: KeyBindings, editor: "Editor") -> None:
     buffer = editor.buffer
     keys.add("c-f")(_do(editor.find))
     keys.add("f3")(_do(lambda: editor.find_again(1)))
-    keys.add("f15")(_do(lambda: editor.find_again(-1)))  # Shift-F3, as most terminals send it
+    keys.add("c-n")(_do(lambda: editor.find_again(1)))
+    keys.add("c-p")(_do(lambda: editor.find_again(-1)))  # Shift-F3 reads like a cursor report
     keys.add("c-r")(_do(editor.ask_replace))
     keys.add("c-g")(_do(editor.ask_line))
     plain = ~Condition(lambda: get_app().current_buffer.selection_state is not None)

@@ -36,7 +36,8 @@ KEYS: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
     (
         "Moving",
         (
-            ("Ctrl-F, F3, Shift-F3", "find, next, previous"),
+            ("Ctrl-F", "find"),
+            ("Ctrl-N or F3, Ctrl-P", "find the next, the previous one"),
             ("Ctrl-R", "replace"),
             ("Ctrl-G", "go to line"),
             ("Ctrl-Home, Ctrl-End", "beginning, end of the file"),

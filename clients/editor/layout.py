@@ -39,7 +39,8 @@ from autocoder.clients.editor.prompts import Prompts
 if TYPE_CHECKING:
     from autocoder.clients.editor.editor import Editor
 
-ROWS_BELOW_CURSOR = 5
+ROWS_ABOVE_CURSOR, ROWS_BELOW_CURSOR = 2, 5
+WHEEL_ROWS = 3
 HINTS = (("Tab", "accept"), ("Alt-→", "word"), ("Ctrl-E", "line"), ("Esc", "dismiss"))
 IDLE = (("Ctrl-S", "save"), ("Ctrl-Q", "leave"), ("Ctrl-F", "find"), ("F1", "all keys"))
 
@@ -56,12 +57,12 @@ class Screen:
         )
         self.search.control.key_bindings = search_keys()
         self.control = GhostBufferControl(
-            editor.buffer, editor.suggester.ghost, editor.lexer, self.search.control
+            editor.buffer, editor.suggester.ghost, editor.lexer, self.search.control, self._wheel
         )
         self.window = Window(
             self.control,
             left_margins=[LineNumbers()],
-            scroll_offsets=ScrollOffsets(top=2, bottom=ROWS_BELOW_CURSOR, right=4),
+            scroll_offsets=ScrollOffsets(top=ROWS_ABOVE_CURSOR, bottom=ROWS_BELOW_CURSOR, right=4),
         )
         self.prompts: Prompts = Prompts(lambda: self.layout.focus(self.window))
         self._help_row = 0
@@ -151,6 +152,23 @@ class Screen:
         count = text.lower().count(wanted) if wanted.islower() else text.count(wanted)
         return [("class:message" if count else "class:message.error", f"{count} found ")]
 
+    def _wheel(self, direction: int) -> None:
+        """Scroll, and take the cursor along only where it would leave the window."""
+        info = self.window.render_info
+        if info is None:
+            return
+        last_top = max(0, info.content_height - info.window_height)
+        top = min(max(self.window.vertical_scroll + direction * WHEEL_ROWS, 0), last_top)
+        self.window.vertical_scroll = top
+        document = self._editor.buffer.document
+        lowest = top + info.window_height - 1 - ROWS_BELOW_CURSOR
+        first = top + ROWS_ABOVE_CURSOR if top else 0
+        row = max(min(document.cursor_position_row, lowest), first)
+        if row != document.cursor_position_row:
+            column = document.cursor_position_col
+            at = document.translate_row_col_to_index(row, column)
+            self._editor.buffer.cursor_position = at
+
     def show_help(self) -> None:
         """Show the key table until a key other than up and down is pressed."""
         self._help_row = 0
@@ -186,9 +204,10 @@ def search_keys() -> KeyBindings:
     keys.add("enter")(accept_search)
     for key in ("escape", "c-c", "c-g"):
         keys.add(key, eager=True)(abort_search)
-    for key in ("down", "f3", "c-f"):
+    for key in ("down", "f3", "c-n", "c-f"):
         keys.add(key)(forward_incremental_search)
-    keys.add("up")(reverse_incremental_search)
+    for key in ("up", "c-p"):
+        keys.add(key)(reverse_incremental_search)
     return keys
 
 

@@ -63,7 +63,6 @@ KEYS = {
     "f1": "\x1bOP",
     "f2": "\x1bOQ",
     "f3": "\x1bOR",
-    "shift-f3": "\x1b[1;2R",
     "f4": "\x1bOS",
     **{f"ctrl-{c}": chr(ord(c) - 96) for c in "abcdefghijklmnopqrstuvwxyz"},
 }
@@ -150,6 +149,10 @@ class Terminal:
                 os.write(self._fd, b"\x1b[1;1R")
             self._stream.feed(data)
         return came
+
+    def answers(self, seconds: float = 5.0) -> bool:
+        """Whether anything comes out within `seconds`; returns as soon as it does."""
+        return bool(select.select([self._fd], [], [], seconds)[0])
 
     def wait(self, seen: Callable[[], Any], seconds: float = PATIENCE_S) -> Any:
         """Read until `seen()` is true, and return it; fails with the screen printed."""

@@ -49,12 +49,12 @@ def test_no_byte_of_a_file_commands_the_terminal(edit, script) -> None:
 
 def test_new_lines_get_the_ends_of_the_file(edit, script, work: Path) -> None:
     script.answer({"x": "y\n    z"})
-    terminal = edit(b"a\r\n")
+    terminal = edit(b"\r\na\r\n")
     terminal.type("x")
     terminal.wait(terminal.ghost)
     terminal.press("tab", "enter", "ctrl-s")
     terminal.wait_for("Saved")
-    assert (work / "a.py").read_bytes() == b"xy\r\n    z\r\n    a\r\n"
+    assert (work / "a.py").read_bytes() == b"xy\r\n    z\r\n    \r\na\r\n"
 
 
 def test_a_missing_file_is_begun(edit, script, work: Path) -> None:

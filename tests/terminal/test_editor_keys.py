@@ -72,7 +72,11 @@ def test_finding_forwards_and_backwards(edit, script) -> None:
     at(3, 2)
     terminal.press("f3")
     at(4, 2)
-    terminal.press("shift-f3")
+    terminal.press("ctrl-p")
+    at(3, 2)
+    terminal.press("ctrl-n")
+    at(4, 2)
+    terminal.press("ctrl-p")
     at(3, 2)
     terminal.press("ctrl-f")
     terminal.type("nowhere")
@@ -161,17 +165,16 @@ def test_resizing_keeps_text_and_cursor(edit, script) -> None:
     for rows, columns in ((10, 40), (40, 130), (5, 20), (24, 100)):
         terminal.resize(rows, columns)
         terminal.settle(0.3)
-        assert terminal.lines[terminal.screen.cursor.y].endswith("for i in range(10):"[:columns])
+        assert "in ran" in terminal.lines[terminal.screen.cursor.y]
     assert terminal.ghost() == ["ge(10):"]
 
 
 def test_the_wheel_scrolls(edit, script) -> None:
     script.answer({})
     terminal = edit("".join(f"line_{n}\n" for n in range(100)))
-    for _ in range(10):
-        terminal.send("\x1b[<65;10;5M")
-        terminal.read(0.03)
-    terminal.wait(lambda: terminal.lines[0].endswith("line_10"))
+    for button, top in ((65, 3), (65, 6), (65, 9), (64, 6), (64, 3), (64, 0), (64, 0)):
+        terminal.send(f"\x1b[<{button};10;5M")
+        terminal.wait(lambda: terminal.lines[0].endswith(f"line_{top}"))  # noqa: B023
 
 
 def test_dragging_selects(edit, script, work: Path) -> None:

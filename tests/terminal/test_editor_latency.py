@@ -22,7 +22,7 @@ def test_a_key_reaches_the_screen_of_a_long_file_in_time(edit, script, record_pr
             terminal.settle(0.05)
             began = time.perf_counter()
             terminal.send(character)
-            assert terminal.read(5.0)
+            assert terminal.answers()
             took.append((time.perf_counter() - began) * 1000)
     median = statistics.median(took)
     record_property("key_to_screen_ms", round(median, 1))
