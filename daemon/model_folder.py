@@ -152,7 +152,7 @@ def _parse(folder: Path, record: dict[str, Any]) -> ModelFolder:
 
 
 def _fields(folder: Path, record: dict[str, Any]) -> ModelFolder:
-    sizes = {
+    sizes: dict[str, Any] = {
         key: value if key == "kind" else int(value) for key, value in record["architecture"].items()
     }
     files = {_plain_name(name): str(digest) for name, digest in record["files"].items()}

@@ -50,11 +50,11 @@ def load_checkpoint(source: str, *, context: int | None = None) -> Checkpoint:
     _refuse_unknown_attention(record)
     config = AutoConfig.from_pretrained(folder)
     _set_rope(config, record)
-    model = AutoModelForCausalLM.from_pretrained(folder, config=config, dtype=torch.float32).eval()
+    model: Any = AutoModelForCausalLM.from_pretrained(folder, config=config, dtype=torch.float32)
     tokenizer, eos = _tokenizer(folder)
     return Checkpoint(
         folder=folder,
-        model=model,
+        model=model.eval(),
         tokenizer=tokenizer,
         architecture=_architecture(config),
         family=family,
@@ -131,7 +131,8 @@ def _set_rope(config: Any, record: dict[str, Any]) -> None:
 def _tokenizer(folder: Path) -> tuple[Tokenizer, str | None]:
     eos = None
     if (folder / "tokenizer_config.json").is_file():
-        loaded = AutoTokenizer.from_pretrained(folder)
+        auto: Any = AutoTokenizer
+        loaded = auto.from_pretrained(folder)
         eos = loaded.eos_token
         if not (folder / "tokenizer.json").is_file():
             return loaded.backend_tokenizer, eos

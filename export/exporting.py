@@ -5,10 +5,9 @@ refused export leaves nothing behind.
 """
 
 import json
-import shutil
 import tempfile
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -40,8 +39,8 @@ class Settings:
     context: int | None = None
     licence: str | None = None
     sample: str | None = None
-    bounds: Bounds = Bounds()
-    fusions: Fusions = Fusions()
+    bounds: Bounds = field(default_factory=Bounds)
+    fusions: Fusions = field(default_factory=Fusions)
 
 
 def export(source: str, out: Path, settings: Settings | None = None) -> ModelFolder:
@@ -68,7 +67,7 @@ def build(checkpoint: Checkpoint, folder: Path, scratch: Path, settings: Setting
     graph = decoder(checkpoint, settings.fusions)
     grids = quantise_constants(graph, settings.quantisation)
     write_graphs(graph, grids, folder, checkpoint.architecture.kind, scratch)
-    checkpoint.tokenizer.save(str(folder / TOKENIZER))
+    checkpoint.tokenizer.save(str(folder / TOKENIZER), pretty=False)
     exact = scratch / "exact.onnx"
     report = verify(checkpoint, grids, folder, exact, settings.bounds, settings.sample)
     record = manifest(checkpoint, folder, settings, report)
@@ -132,10 +131,3 @@ def manifest(
         "training": card.get("training", {}),
         "results": {**card.get("results", {}), "export": report.to_manifest()},
     }
-
-
-def remove(folder: Path) -> None:
-    """Delete a model folder that an earlier export wrote."""
-    if not (folder / model_folder.MANIFEST).is_file():
-        raise ConfigError(f"{folder} holds no model; not removing it")
-    shutil.rmtree(folder)

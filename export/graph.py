@@ -163,7 +163,7 @@ def element_types(model: ModelProto) -> dict[str, int]:
 
 def _casts_to_itself(node: NodeProto, types: dict[str, int]) -> bool:
     """True of a cast that changes nothing, such as RMSNorm's up-cast in a float32 model."""
-    return node.op_type == "Cast" and attribute(node, "to") == types.get(node.input[0])
+    return bool(node.op_type == "Cast" and attribute(node, "to") == types.get(node.input[0]))
 
 
 def attribute(node: NodeProto, name: str) -> Any:

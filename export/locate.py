@@ -37,7 +37,9 @@ def boundary(graph: DecoderGraph, scope: str) -> tuple[list[str], list[str]]:
     """The tensors that enter a module (no constants) and those that leave it."""
     inside = graph.scope(scope)
     if not inside:
-        raise ModelError(f"the exported graph has no module {scope}; is optimum-onnx 0.1.0 installed?")
+        raise ModelError(
+            f"the exported graph has no module {scope}; is optimum-onnx 0.1.0 installed?"
+        )
     names = {id(node) for node in inside}
     made = {name for node in inside for name in node.output}
     read = [name for node in inside for name in node.input if name]

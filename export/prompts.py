@@ -72,9 +72,7 @@ def prompt_format(folder: Path, tokenizer: Tokenizer, eos: str | None) -> Prompt
 
 
 def _by_tokens(tokenizer: Tokenizer, eos: str | None) -> PromptFormat:
-    controls = {
-        name: f"<{name}>" for name in _language_names() if _has(tokenizer, [f"<{name}>"])
-    }
+    controls = {name: f"<{name}>" for name in _language_names() if _has(tokenizer, [f"<{name}>"])}
     for form in KNOWN:
         needed = {*form.parts, *form.plain, form.end} - {CONTROL, PREFIX, SUFFIX}
         if _has(tokenizer, needed):

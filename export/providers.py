@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from onnx import NodeProto, TensorProto, ValueInfoProto, helper
 
-from autocoder.export.graph import MICROSOFT, Array, DecoderGraph
+from autocoder.export.graph import MICROSOFT, DecoderGraph
 from autocoder.export.quantise import BLOCK, KINDS, Quantised, quantise
 
 
@@ -44,9 +44,7 @@ def quantise_constants(graph: DecoderGraph, kind: str) -> dict[str, Quantised]:
     if "embedding.weight" in graph.constants:
         table = graph.constants["embedding.weight"]
         tied = np.array_equal(table, graph.constants["logits.weight"].T)
-        grids["embedding.weight"] = (
-            grids["logits.weight"] if tied else quantise(table, KINDS[kind])
-        )
+        grids["embedding.weight"] = grids["logits.weight"] if tied else quantise(table, KINDS[kind])
     return grids
 
 
@@ -126,8 +124,3 @@ def _typed(value: ValueInfoProto, float_type: int) -> ValueInfoProto:
         return value
     dims = [d.dim_param or d.dim_value for d in kind.shape.dim]
     return helper.make_tensor_value_info(value.name, float_type, dims)
-
-
-def dequantised(weight: Array, bits: int) -> Array:
-    """A (N, K) matrix rounded to the grid."""
-    return quantise(weight, bits).dequantised()

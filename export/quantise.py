@@ -63,8 +63,8 @@ def quantise(weights: NDArray[Any], bits: int = 4) -> Quantised:
     scales = _scales(blocks, zero)
     safe = np.where(scales == 0, np.float32(1), scales.astype(np.float32))[..., None]
     steps = np.clip(np.round(blocks / safe) + zero, 0, 2 * zero - 1)
-    steps = np.where(scales[..., None] == 0, zero, steps).astype(np.uint8)
-    return Quantised(bits, _pack(steps, bits), scales)
+    steps = np.where(scales[..., None] == 0, zero, steps)
+    return Quantised(bits, _pack(steps.astype(np.uint8), bits), scales)
 
 
 def _zero(bits: int) -> np.float32:
@@ -80,4 +80,5 @@ def _scales(blocks: NDArray[np.float32], zero: np.float32) -> NDArray[np.float16
 def _pack(steps: NDArray[np.uint8], bits: int) -> NDArray[np.uint8]:
     if bits == 8:
         return steps
-    return steps[..., 0::2] | (steps[..., 1::2] << 4)
+    packed: NDArray[np.uint8] = steps[..., 0::2] | (steps[..., 1::2] << np.uint8(4))
+    return packed

@@ -9,11 +9,11 @@ feed-forward's activation. Knows no quantisation and no provider: all is float32
 from dataclasses import dataclass
 
 import numpy as np
-from onnx import TensorProto, helper
+from onnx import NodeProto, TensorProto, helper
 
 from autocoder.daemon.errors import ModelError
 from autocoder.export.families import Family
-from autocoder.export.graph import MICROSOFT, Array, DecoderGraph
+from autocoder.export.graph import MICROSOFT, Array, DecoderGraph, attribute
 from autocoder.export.locate import Linear, boundary, linear, norm
 
 
@@ -265,7 +265,7 @@ def _replace_head(graph: DecoderGraph, family: Family) -> None:
 
 
 def _set_inputs_and_outputs(graph: DecoderGraph, shape: Shape) -> None:
-    cache = ["B", shape.kv_heads, "C", shape.head_size]
+    cache: list[str | int | None] = ["B", shape.kv_heads, "C", shape.head_size]
     pairs = [f"{i}.{part}" for i in range(shape.layers) for part in ("key", "value")]
     value = helper.make_tensor_value_info
     graph.inputs = [
@@ -294,9 +294,7 @@ def _fuse_skips(graph: DecoderGraph) -> None:
         _fuse_skip(graph, addition.output[0], list(addition.input), node)
 
 
-def _fuse_skip(graph: DecoderGraph, total: str, terms: list[str], node) -> None:  # type: ignore
-    from autocoder.export.graph import attribute
-
+def _fuse_skip(graph: DecoderGraph, total: str, terms: list[str], node: NodeProto) -> None:
     name = f"{node.output[0]}.sum"
     kind = "Skip" + node.op_type
     epsilon = float(attribute(node, "epsilon"))

@@ -1,6 +1,7 @@
 """A small sample of code on which an export measures what quantisation costs, if none is given."""
 
-SAMPLE = '''"""Reading and writing of settings."""
+SAMPLE = (
+    '''"""Reading and writing of settings."""
 
 import json
 from dataclasses import dataclass, field
@@ -44,7 +45,8 @@ if __name__ == "__main__":
     settings = Settings("default")
     for number in range(10):
         print(number, factorial(number), settings.width)
-''' + '''
+'''
+    + """
 package example.queue;
 
 import java.util.ArrayList;
@@ -75,4 +77,5 @@ public class BoundedQueue<T> {
         return items.size();
     }
 }
-'''
+"""
+)

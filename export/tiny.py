@@ -24,6 +24,39 @@ from transformers import (
 from autocoder.daemon.prompt import Budget, PromptBuilder, PromptFormat
 
 SPECIAL = ("<eos>", "<python>", "<java>", "<prefix>", "<suffix>", "<middle>")
+CLASSES: dict[str, tuple[Any, Any]] = {
+    "llama": (LlamaConfig, LlamaForCausalLM),
+    "qwen2": (Qwen2Config, Qwen2ForCausalLM),
+    "gpt2": (GPT2Config, GPT2LMHeadModel),
+}
+TINY: dict[str, Any] = {
+    "hidden": 64,
+    "layers": 2,
+    "heads": 4,
+    "kv_heads": 2,
+    "intermediate": 128,
+    "context": 256,
+    "tied": True,
+    "rope_theta": 50_000.0,
+}
+LLAMA_NAMES = {
+    "hidden": "hidden_size",
+    "layers": "num_hidden_layers",
+    "heads": "num_attention_heads",
+    "kv_heads": "num_key_value_heads",
+    "intermediate": "intermediate_size",
+    "context": "max_position_embeddings",
+    "tied": "tie_word_embeddings",
+    "rope_theta": "rope_theta",
+}
+GPT2_NAMES = {
+    "hidden": "n_embd",
+    "layers": "n_layer",
+    "heads": "n_head",
+    "intermediate": "n_inner",
+    "context": "n_positions",
+    "tied": "tie_word_embeddings",
+}
 NAMES = ("count", "index", "value", "total", "name", "size", "first", "line")
 FUNCTION = """def get_{0}(self):
     return self.{0}
@@ -62,49 +95,12 @@ def make_tokenizer(vocab: int = 600, corpus: str | None = None) -> Tokenizer:
 
 
 def make_model(kind: str, vocab: int, **sizes: Any) -> nn.Module:
-    """A fresh model of kind "llama", "gpt2" or "qwen2"; `sizes` override the tiny defaults:
-    hidden 64, layers 2, heads 4, kv_heads 2, intermediate 128, context 256, tied True."""
-    chosen = {
-        "hidden": 64,
-        "layers": 2,
-        "heads": 4,
-        "kv_heads": 2,
-        "intermediate": 128,
-        "context": 256,
-        "tied": True,
-    } | sizes
-    if kind == "gpt2":
-        return GPT2LMHeadModel(_gpt2_config(vocab, chosen))
-    common = {
-        "vocab_size": vocab,
-        "hidden_size": chosen["hidden"],
-        "num_hidden_layers": chosen["layers"],
-        "num_attention_heads": chosen["heads"],
-        "num_key_value_heads": chosen["kv_heads"],
-        "intermediate_size": chosen["intermediate"],
-        "max_position_embeddings": chosen["context"],
-        "tie_word_embeddings": chosen["tied"],
-        "rope_theta": 50_000.0,
-        "bos_token_id": 0,
-        "eos_token_id": 0,
-    }
-    if kind == "qwen2":
-        return Qwen2ForCausalLM(Qwen2Config(**common))
-    return LlamaForCausalLM(LlamaConfig(**common))
-
-
-def _gpt2_config(vocab: int, sizes: dict[str, Any]) -> GPT2Config:
-    return GPT2Config(
-        vocab_size=vocab,
-        n_embd=sizes["hidden"],
-        n_layer=sizes["layers"],
-        n_head=sizes["heads"],
-        n_inner=sizes["intermediate"],
-        n_positions=sizes["context"],
-        tie_word_embeddings=sizes["tied"],
-        bos_token_id=0,
-        eos_token_id=0,
-    )
+    """A fresh model of kind "llama", "gpt2" or "qwen2"; `sizes` override those of TINY."""
+    config, model = CLASSES[kind]
+    names = GPT2_NAMES if kind == "gpt2" else LLAMA_NAMES
+    settings = {names[key]: value for key, value in (TINY | sizes).items() if key in names}
+    made: nn.Module = model(config(vocab_size=vocab, bos_token_id=0, eos_token_id=0, **settings))
+    return made
 
 
 def make_checkpoint(
@@ -117,10 +113,10 @@ def make_checkpoint(
     tokenizer: Tokenizer | None = None,
     **sizes: Any,
 ) -> Path:
-    """Write a Hugging Face folder of a tiny model with tokenizer.json and prompt.json; returns it."""
+    """Write a Hugging Face folder of a tiny model, with tokenizer and prompt.json; returns it."""
     torch.manual_seed(seed)
     words = tokenizer or make_tokenizer(vocab)
-    model = make_model(kind, vocab, **sizes)
+    model: Any = make_model(kind, vocab, **sizes)
     train(model, PromptBuilder(words, PromptFormat(), Budget()), train_steps)
     folder.mkdir(parents=True, exist_ok=True)
     model.save_pretrained(folder)
@@ -134,7 +130,7 @@ def train(model: nn.Module, builder: PromptBuilder, steps: int) -> float:
     """Teach a model the tiny text, plain and with holes; returns the last loss in nats."""
     optimiser = torch.optim.AdamW(model.parameters(), lr=3e-3)
     batches = _batches(builder, torch.Generator().manual_seed(0))
-    loss = torch.zeros(())
+    loss: Any = torch.zeros(())
     model.train()
     for _ in range(steps):
         ids = next(batches)
@@ -143,7 +139,7 @@ def train(model: nn.Module, builder: PromptBuilder, steps: int) -> float:
         loss.backward()
         optimiser.step()
     model.eval()
-    return loss.item()
+    return float(loss.item())
 
 
 def _batches(builder: PromptBuilder, chance: torch.Generator) -> Iterator[torch.Tensor]:
@@ -160,6 +156,7 @@ def _batches(builder: PromptBuilder, chance: torch.Generator) -> Iterator[torch.
                 prompt = builder.build("python", source[start:middle], source[suffix:][:60])
                 ids = [*prompt.ids, *builder.encode(source[middle:suffix]), builder.end_id]
             else:
-                ids = [*builder._control("python"), *builder.encode(source[start:][:500])]
+                opening = builder.assemble("python", [], []).ids[:1]
+                ids = [*opening, *builder.encode(source[start:][:500])]
             rows.append((ids + [builder.end_id] * 96)[:96])
         yield torch.tensor(rows)

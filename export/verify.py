@@ -186,7 +186,9 @@ def _windows(checkpoint: Checkpoint, text: str) -> list[list[int]]:
     cut = [ids[at : at + length] for at in range(0, len(ids), length)]
     found = [window for window in cut if len(window) > 3][:8]
     if not found:
-        raise ModelError("the sample for verification has fewer than four tokens; give a longer one")
+        raise ModelError(
+            "the sample for verification has fewer than four tokens; give a longer one"
+        )
     return found
 
 
