@@ -25,6 +25,7 @@ from itertools import groupby
 from pathlib import Path
 
 import pyte
+from prompt_toolkit.utils import get_cwidth
 from pyte.screens import Char
 
 KEYS = {
@@ -190,6 +191,10 @@ def _run(
         box = f'x="{x:.1f}" y="{y}" width="{width:.1f}" height="{CELL_HEIGHT}"'
         parts.append(f'<rect {box} fill="{back}"/>')
     if text.strip():
+        start = len(text) - len(text.lstrip())
+        text = text.strip()
+        x, width = x + start * CELL_WIDTH, get_cwidth(text) * CELL_WIDTH
+        text = text.replace(" ", "\u00a0")  # not every renderer keeps a run of spaces
         style = (' font-weight="bold"' if bold else "") + (' font-style="italic"' if italic else "")
         place = f'x="{x:.1f}" y="{y + 14}" textLength="{width:.1f}" lengthAdjust="spacingAndGlyphs"'
         parts.append(f'<text {place} fill="{front}"{style}>{html.escape(text)}</text>')

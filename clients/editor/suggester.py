@@ -91,9 +91,11 @@ class Suggester:
 
     async def close(self) -> None:
         """Cancel what is under way and give up the connection."""
+        asked = [self._task] if self._task else []
         self.stop_asking()
         for task in self._errands:
             task.cancel()
+        await asyncio.gather(*asked, *self._errands, return_exceptions=True)
         try:
             await asyncio.wait_for(self._client.close(), 1.0)
         except Exception:
