@@ -208,6 +208,11 @@ def load_completer(
     budget = fitted(budget or Budget(), model.context)
     graph = OnnxGraph(opened.session, capacity(budget, model.context), cuda=opened.provider == CUDA)
     tokenizer = load_tokenizer(model.tokenizer)
+    if tokenizer.get_vocab_size() > graph.vocabulary:
+        raise ModelError(
+            f"the tokenizer in {model.path} has {tokenizer.get_vocab_size()} tokens, the graph "
+            f"{graph.vocabulary}; export the model again"
+        )
     return ModelCompleter(
         Engine(graph, sequences=sequences(graph)),
         PromptBuilder(tokenizer, model.prompt, budget),

@@ -81,6 +81,8 @@ class OnnxGraph:
 
     def run(self, cache: BoundCache, past: int, ids: NDArray[np.int64]) -> NDArray[np.float32]:
         """See `Graph.run`."""
+        if not 0 <= ids.min() <= ids.max() < self.vocabulary:  # the runtime would not notice
+            raise ModelError(f"a token id outside 0…{self.vocabulary - 1}; {EXPORT_AGAIN}")
         self._last[0] = len(ids) - 1
         self._past[0] = past
         try:

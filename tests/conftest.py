@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -100,6 +101,19 @@ def scripted(byte_tokenizer: Tokenizer) -> Callable[[Mapping[str, float]], FakeG
         )
 
     return make
+
+
+@pytest.fixture(scope="session")
+def tiny_model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A real model folder: a tiny Llama, trained on a few functions for a moment, and exported."""
+    from autocoder.export import exporting, tiny
+
+    folder = tmp_path_factory.mktemp("tiny")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # optimum's and torch's own
+        checkpoint = tiny.make_checkpoint(folder / "checkpoint")
+        exporting.export(str(checkpoint), folder / "model")
+    return folder / "model"
 
 
 def vote(scripts: Sequence[tuple[list[int], float]], written: Sequence[int]) -> dict[int, float]:
