@@ -38,6 +38,10 @@ from autocoder.daemon.stopping import StopRules, cursor_ends_line
 SPECIAL_TOKENS = 8  # more than any prompt format adds
 LONGEST_TEXT = 64  # tokens kept free for a suggestion when the budget fills the context
 LONGEST_ANSWER = 512  # tokens, as docs/protocol.md allows
+CHUNK = {
+    False: 64,
+    True: 512,
+}  # tokens a pass, on the CPU and on CUDA: how long a cancelled request lasts
 CACHE_BYTES = 64 * 1024 * 1024  # for all sequences' keys and values together
 
 
@@ -214,7 +218,7 @@ def load_completer(
             f"{graph.vocabulary}; export the model again"
         )
     return ModelCompleter(
-        Engine(graph, sequences=sequences(graph)),
+        Engine(graph, sequences=sequences(graph), chunk=CHUNK[opened.provider == CUDA]),
         PromptBuilder(tokenizer, model.prompt, budget),
         Detokenizer(tokenizer),
         model.info,

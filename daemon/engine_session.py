@@ -99,7 +99,7 @@ def _create(graph: Path, threads: int, providers: list[Any]) -> Any:
 
 
 def session_options(threads: int) -> Any:
-    """The settings of every session; the figures behind them are in docs/performance.md."""
+    """The settings of every session."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
