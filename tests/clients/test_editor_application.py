@@ -71,6 +71,8 @@ def drive(path: Path, *keys: str, client: Daemonless | None = None, pause_s: flo
             for key in keys:
                 await asyncio.sleep(pause_s)
                 pipe.send_text(key)
+                if key == ESC:  # a key right after it would make an Alt chord
+                    await asyncio.sleep(0.3)
             await asyncio.sleep(pause_s)
             pipe.send_text(CTRL_Q)
             await asyncio.sleep(pause_s)

@@ -103,7 +103,8 @@ class Terminal:
         """Send keys by the names in KEYS."""
         for key in keys:
             self.send(KEYS[key])
-            self.read(pause or 0.02)
+            # A key right after Escape would make an Alt chord.
+            self.read(max(pause, 0.3 if key == "esc" else 0.02))
 
     def type(self, text: str, pause: float = 0.01) -> None:
         """Type a text key by key."""
