@@ -85,20 +85,39 @@ class Editor:
         self.file = folder / "code.py"
 
     def open(
-        self, text: str = "", *arguments: str, before: str = "", after: str = "",
-        command: list[str] | None = None, size: tuple[int, int] = (60, 16), name: str = "code.py",
+        self,
+        text: str = "",
+        *arguments: str,
+        before: str = "",
+        after: str = "",
+        command: list[str] | None = None,
+        size: tuple[int, int] = (60, 16),
+        name: str = "code.py",
     ) -> "Editor":
         """Start the editor on a file holding `text`, with lines of vimrc before and after."""
         self.file = self.folder / name
         self.file.write_text(text)
         words = json.dumps(command or [sys.executable, "-S", str(FAKE)])
         rc = self.folder / "rc.vim"
-        rc.write_text(RC.format(
-            plugin=PLUGIN, command=words, dump=self.dump, before=before, after=after
-        ))
-        self._tmux("-f", os.devnull, "new-session", "-d", "-s", "t",
-                   "-x", str(size[0]), "-y", str(size[1]), *START[self.kind], str(rc),
-                   *arguments, str(self.file))
+        rc.write_text(
+            RC.format(plugin=PLUGIN, command=words, dump=self.dump, before=before, after=after)
+        )
+        self._tmux(
+            "-f",
+            os.devnull,
+            "new-session",
+            "-d",
+            "-s",
+            "t",
+            "-x",
+            str(size[0]),
+            "-y",
+            str(size[1]),
+            *START[self.kind],
+            str(rc),
+            *arguments,
+            str(self.file),
+        )
         self._tmux("set-option", "-g", "escape-time", "0")
         assert wait_for(lambda: self.screen().strip()), "the editor shows nothing"
         self.state()
@@ -106,13 +125,21 @@ class Editor:
 
     def _tmux(self, *words: str) -> str:
         environment = os.environ | {
-            "TERM": "xterm-256color", "LANG": "C.UTF-8", "LC_ALL": "C.UTF-8",
-            "HOME": str(self.folder), "XDG_CONFIG_HOME": str(self.folder / "config"),
+            "TERM": "xterm-256color",
+            "LANG": "C.UTF-8",
+            "LC_ALL": "C.UTF-8",
+            "HOME": str(self.folder),
+            "XDG_CONFIG_HOME": str(self.folder / "config"),
             "FAKE_BRIDGE_RULES": str(self.bridge.rules_file),
             "FAKE_BRIDGE_LOG": str(self.bridge.log_file),
         }
-        done = subprocess.run(["tmux", "-u", "-S", str(self.socket), *words], env=environment,
-                              capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            ["tmux", "-u", "-S", str(self.socket), *words],
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
         return done.stdout
 
     def type(self, text: str) -> "Editor":

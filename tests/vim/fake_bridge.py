@@ -77,7 +77,12 @@ def complete(message: dict[str, Any], reply: dict[str, Any], now: dict[str, Any]
             "type": "completion",
             "document": message["document"],
             "suggestions": [
-                {"text": text, "probability": 0.5, "token_probabilities": [0.5], "stopped_by": "end"}
+                {
+                    "text": text,
+                    "probability": 0.5,
+                    "token_probabilities": [0.5],
+                    "stopped_by": "end",
+                }
                 for text in texts[: message.get("candidates", 1)]
             ],
         }

@@ -34,8 +34,15 @@ def test_it_is_grey_and_the_cursor_stays_before_it(editor, bridge):
 def test_several_lines_push_the_text_below_down(editor, bridge):
     bridge.says(("fact(n", BLOCK))
     editor.open("\nprint(1)\nprint(2)\n").type("Idef fact(n")
-    assert editor.shows("def fact(n):", "    if n < 2:", "        return 1", "", "    return n",
-                        "print(1)", "print(2)")
+    assert editor.shows(
+        "def fact(n):",
+        "    if n < 2:",
+        "        return 1",
+        "",
+        "    return n",
+        "print(1)",
+        "print(2)",
+    )
     editor.keys("Tab")
     assert editor.lines()[:6] == [*f"def fact(n{BLOCK}".split("\n"), "print(1)"]
     assert editor.state()["cursor"] == [5, 13]

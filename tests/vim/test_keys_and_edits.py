@@ -25,10 +25,14 @@ TABS = {
     "remapped": ("inoremap <Plug>(x) plug\nimap <Tab> <Plug>(x)", "plug"),
     "expression": ("inoremap <expr> <Tab> pumvisible() ? 'popup' : 'expr'", "expr"),
     "own key within": ("imap <Tab> <Tab>x", "\tx"),
-    "script": ("function! s:Tab()\nreturn 'script'\nendfunction\ninoremap <Tab> <C-R>=<SID>Tab()<CR>",
-               "script"),
-    "script expression": ("function! s:Two()\nreturn 'two'\nendfunction\nimap <expr> <Tab> <SID>Two()",
-                          "two"),
+    "script": (
+        "function! s:Tab()\nreturn 'script'\nendfunction\ninoremap <Tab> <C-R>=<SID>Tab()<CR>",
+        "script",
+    ),
+    "script expression": (
+        "function! s:Two()\nreturn 'two'\nendfunction\nimap <expr> <Tab> <SID>Two()",
+        "two",
+    ),
     "buffer": ("autocmd FileType python inoremap <buffer> <Tab> local", "local"),
     "defined late": ("autocmd InsertEnter * ++once inoremap <Tab> late", "late"),
 }
@@ -56,7 +60,9 @@ def test_tab_expands_and_indents_as_set(editor, bridge):
 
 
 def test_another_plugin_that_wraps_ours_and_is_wrapped_makes_no_circle(editor, bridge):
-    late = "autocmd InsertEnter * ++once execute 'imap <expr> <Tab> \"x\" .. ' .. maparg('<Tab>', 'i')"
+    late = (
+        "autocmd InsertEnter * ++once execute 'imap <expr> <Tab> \"x\" .. ' .. maparg('<Tab>', 'i')"
+    )
     editor.open(before=HARD_TABS).run(late).type("ia").keys("Tab")
     assert editor.lines() == ["ax\t"]
 
@@ -132,9 +138,15 @@ def test_trigger_asks_where_nothing_comes_of_itself_and_for_more_lines(editor, b
 def test_plug_maps_on_keys_of_ones_own(editor, bridge):
     maps = "\n".join(
         f"imap {key} <Plug>(autocoder-{name})"
-        for key, name in [("<C-J>", "accept"), ("<C-F>", "word"), ("<C-L>", "line"),
-                          ("<C-N>", "next"), ("<C-P>", "previous"), ("<C-Q>", "dismiss"),
-                          ("<C-B>", "trigger")]
+        for key, name in [
+            ("<C-J>", "accept"),
+            ("<C-F>", "word"),
+            ("<C-L>", "line"),
+            ("<C-N>", "next"),
+            ("<C-P>", "previous"),
+            ("<C-Q>", "dismiss"),
+            ("<C-B>", "trigger"),
+        ]
     )
     offered(editor, bridge, rest=["ge(1):", "ge(2): x"], before=HARD_TABS + maps)
     editor.keys("Tab")
@@ -194,7 +206,9 @@ def test_dot_repeats_what_was_typed_and_accepted(editor, bridge, rest):
     editor.type("Go").keys("C-u", "Escape").type(".")
     bridge.says(("\0", "never"))
     assert "\n".join(once) in "\n".join(editor.lines())
-    editor.type("S").keys("Escape").run("%delete").type("ione").keys("Escape").type("o").keys("Escape")
+    editor.type("S").keys("Escape").run("%delete").type("ione").keys("Escape").type("o").keys(
+        "Escape"
+    )
     editor.type(".")
     assert editor.lines() == ["one", "", ""]
 
@@ -227,7 +241,9 @@ def test_options_that_change_typed_text_do_not_touch_an_accepted_one(editor, bri
     offered(editor, bridge, "x = ", text, after=options).keys("Tab")
     assert editor.lines() == f"x = {text}".split("\n")
     assert editor.state()["cursor"] == [6, 2]
-    editor.run("let g:value = [&paste, &autoindent, &cindent, &textwidth, &expandtab, &softtabstop]")
+    editor.run(
+        "let g:value = [&paste, &autoindent, &cindent, &textwidth, &expandtab, &softtabstop]"
+    )
     assert editor.state()["value"] == [0, 1, 1, 20, 1, 3]
 
 

@@ -39,10 +39,21 @@ function! s:around(above, below) abort
         \ 'suffix': s:text(insert(l:after, strpart(l:line, l:at)))}
 endfunction
 
-" Neovim refuses to encode what is not UTF-8, Vim would send it: both are mended here.
+" Bytes that are no UTF-8 become `?`. Neovim's iconv() lets them pass where both sides are UTF-8,
+" and its json_encode() throws; so the text takes a way around, where it has any.
 function! s:text(lines) abort
   let l:text = join(a:lines, "\n")
-  return &encoding ==# 'utf-8' ? iconv(l:text, 'utf-8', 'utf-8') : l:text
+  if &encoding !=# 'utf-8'
+    return l:text
+  elseif !has('nvim')
+    return iconv(l:text, 'utf-8', 'utf-8')
+  endif
+  try
+    call json_encode(l:text)
+    return l:text
+  catch /E474/
+    return iconv(iconv(l:text, 'utf-8', 'gb18030'), 'gb18030', 'utf-8')
+  endtry
 endfunction
 
 " The first line such that at most `bytes` bytes lie between its start and line `here`.
