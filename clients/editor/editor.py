@@ -17,6 +17,7 @@ from prompt_toolkit.application import Application
 from prompt_toolkit.clipboard import ClipboardData
 from prompt_toolkit.completion import PathCompleter
 from prompt_toolkit.input import Input
+from prompt_toolkit.lexers import SimpleLexer
 from prompt_toolkit.output import Output
 from prompt_toolkit.search import SearchDirection, start_search
 
@@ -304,9 +305,16 @@ class Editor:
         recovery.forget(self.path)
         self.path, self.stamp = path, None
         self.read_only = path.exists() and is_read_only(path)
-        self._write()
+        self._write(then=self._renamed)
         if self.stamp is None and not self.screen.prompts.active():
             self.path, self.stamp, self.is_new, self.read_only = before
+
+    def _renamed(self) -> None:
+        """Another name may mean another language."""
+        self.language = language_of(self.path) or self.language
+        self.lexer = lexer_for(self.path, self.buffer.text)
+        self.screen.control.lexer = self.lexer or SimpleLexer()
+        self.suggester.rename(str(self.path.absolute()), str(self.path), self.language)
 
     def leave(self) -> None:
         """Leave; with unsaved changes, ask what becomes of them."""

@@ -119,6 +119,10 @@ class Suggester:
             self.stop_asking()
             self.offer = None
 
+    def rename(self, document: str, path: str, language: str | None) -> None:
+        """The text is from now on that of another file."""
+        self._request = replace(self._request, document=document, path=path, language=language)
+
     def trigger(self, document: Document) -> None:
         """Ask here and now, whatever the policy says."""
         self._dismissed.clear()

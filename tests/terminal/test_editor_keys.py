@@ -156,6 +156,22 @@ def test_saving_under_another_name(edit, script, work: Path) -> None:
     assert (work / "b.py").read_text() == "xold\n"
 
 
+def test_a_name_brings_its_language(edit, script, work: Path) -> None:
+    script.answer({})
+    terminal = edit("class A {}\n", name="untitled")
+    terminal.wait_for("│ text │")
+    terminal.press("f2")
+    terminal.wait_for("Save as:")
+    terminal.press(*["backspace"] * 8)
+    terminal.type("A.java\n")
+    terminal.wait_for("│ java │")
+    terminal.wait(lambda: terminal.screen.buffer[0][5].fg != "default")
+    terminal.press("end", "left")
+    terminal.type("int x")
+    terminal.wait(lambda: script.requests)
+    assert script.requests[-1]["path"] == "A.java" and script.requests[-1]["language"] == "java"
+
+
 def test_resizing_keeps_text_and_cursor(edit, script) -> None:
     script.answer({"for i in ran": "ge(10):"})
     terminal = edit("".join(f"line_{n}\n" for n in range(100)))
