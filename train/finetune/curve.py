@@ -12,6 +12,7 @@ import matplotlib
 matplotlib.use("Agg")  # no display needed
 
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from autocoder.train.finetune.logs import read_log
 
@@ -43,19 +44,11 @@ def draw_comparison(runs: Mapping[str, Rows], target: Path, title: str) -> None:
 
 def _dev_curve(axes: object, rows: Rows, colour: str, name: str) -> None:
     points = _points(rows, "dev_loss")
-    axes.plot(*zip(*points, strict=True), color=colour, marker="o", markersize=3, label=name)
     step, best = min(points, key=lambda point: point[1])
     perplexity = next(row["dev_perplexity"] for row in rows if row.get("dev_loss") == best)
+    label = f"{name}: best {best:.3f} at step {step:.0f} (perplexity {perplexity:.3g})"
+    axes.plot(*zip(*points, strict=True), color=colour, marker="o", markersize=3, label=label)
     axes.plot([step], [best], marker="o", markersize=8, markerfacecolor="none", color=colour)
-    axes.annotate(
-        f"{best:.3f} nats (perplexity {perplexity:.3g})",
-        (step, best),
-        xytext=(-6, 12),
-        textcoords="offset points",
-        ha="right",
-        fontsize=9,
-        color=colour,
-    )
 
 
 def _points(rows: Rows, column: str) -> list[tuple[float, float]]:
@@ -64,6 +57,7 @@ def _points(rows: Rows, column: str) -> list[tuple[float, float]]:
 
 def _finish(axes: object, title: str) -> None:
     axes.set(xlabel="optimiser step", ylabel="loss (nats per token)", title=title)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(axis="y", alpha=0.3)
     axes.legend(frameon=False)
