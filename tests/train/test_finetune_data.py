@@ -160,7 +160,7 @@ def test_a_hub_name_without_a_network_says_what_to_do(
         raise ConnectionError("no network")
 
     monkeypatch.setattr(HfApi, "model_info", unreachable)
-    with pytest.raises(ConfigError, match=r"no network.*hf download gpt2-never --local-dir"):
+    with pytest.raises(ConfigError, match=r"ConnectionError.*hf download gpt2-never --local-dir"):
         base_folder("gpt2-never")
 
 

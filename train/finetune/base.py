@@ -205,10 +205,9 @@ def _downloaded(name: str) -> Path:
         patterns = ["*.json", "*.txt", "*.model", weights]
         return Path(snapshot_download(name, allow_patterns=patterns, ignore_patterns=["*/*"]))
     except Exception as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
         raise ConfigError(
             f"the base {name!r} is neither a folder nor in the local Hugging Face cache, and the "
-            f"hub does not give it ({reason}). Known names: {NAMED}. Without a network: on a "
+            f"hub does not give it ({type(error).__name__}). Known names: {NAMED}. Without a network: on a "
             f"connected machine run `hf download {name} --local-dir {name.split('/')[-1]}`, copy "
             "that folder here and pass it with --base."
         ) from error
