@@ -152,6 +152,10 @@ class Editor:
         self._tmux("send-keys", "-t", "t", *names)
         return self
 
+    def pipe(self, command: str) -> None:
+        """Send all that the editor writes to its terminal to a shell command as well."""
+        self._tmux("pipe-pane", "-t", "t", "-o", command)
+
     def screen(self) -> str:
         return self._tmux("capture-pane", "-p", "-t", "t")
 

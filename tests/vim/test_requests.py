@@ -27,7 +27,7 @@ def test_a_request_stays_below_60_kb_and_begins_at_a_line(editor, bridge):
     editor.open("\n".join(lines) + "\n").type("9000GA!")
     assert editor.wait(bridge.heard)
     request = bridge.heard()[-1]
-    assert 20_000 < request["bytes"] <= 60_000
+    assert 10_000 < request["bytes"] <= 60_000
     first = request["prefix"].split("\n")[0]
     assert first in lines
     assert request["prefix"].endswith(lines[8999] + "!")

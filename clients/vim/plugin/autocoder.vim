@@ -44,6 +44,7 @@ augroup autocoder
   " <C-C> leaves Insert mode without InsertLeave, and without ModeChanged in Neovim.
   autocmd ModeChanged i*:n* call autocoder#suggest#leave()
   autocmd CursorMoved,TextChanged * call autocoder#suggest#leave()
+  autocmd InsertLeave * call autocoder#log#say()
   autocmd VimLeavePre * call autocoder#bridge#stop()
 augroup END
 

@@ -3,8 +3,8 @@ scriptencoding utf-8
 
 " Bytes of whole lines taken above and below the cursor's: several times what a model reads,
 " and little enough that a request fits a pipe's buffer and is encoded in well under 1 ms.
-let s:above = 24 * 1024
-let s:below = 8 * 1024
+let s:above = 12 * 1024
+let s:below = 4 * 1024
 let s:longest_request = 60000
 
 " The fields of a `complete` request at the cursor: document, path, language, prefix, suffix.

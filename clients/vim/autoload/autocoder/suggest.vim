@@ -107,11 +107,12 @@ function! s:schedule() abort
   endif
   let s:place = autocoder#context#place()
   if s:place !=# s:refused && autocoder#automatic()
-    let s:timer = timer_start(autocoder#setting('delay'), {_ -> s:fire()})
+    let s:timer = timer_start(autocoder#setting('delay'), {_ -> autocoder#suggest#fire()})
   endif
 endfunction
 
-function! s:fire() abort
+" Ask for the place the cursor is at, if a suggestion could be shown there.
+function! autocoder#suggest#fire() abort
   if mode(1) ==# 'i' && !pumvisible()
     call s:ask({'max_lines': autocoder#setting('max_lines')}, {'explicit': 0, 'step': 0})
   endif
