@@ -207,7 +207,8 @@ def _downloaded(name: str) -> Path:
     except Exception as error:
         raise ConfigError(
             f"the base {name!r} is neither a folder nor in the local Hugging Face cache, and the "
-            f"hub does not give it ({type(error).__name__}). Known names: {NAMED}. Without a network: on a "
-            f"connected machine run `hf download {name} --local-dir {name.split('/')[-1]}`, copy "
+            f"hub does not give it ({type(error).__name__}). Known names: {NAMED}. "
+            "Without a network: on a connected machine run "
+            f"`hf download {name} --local-dir {name.split('/')[-1]}`, copy "
             "that folder here and pass it with --base."
         ) from error
