@@ -214,3 +214,17 @@ def editor(request: pytest.FixtureRequest, tmp_path: Path, bridge: Bridge) -> It
     found = Editor(request.param, tmp_path, bridge)
     yield found
     found.close()
+
+
+@pytest.fixture
+def start_editor(tmp_path: Path, bridge: Bridge) -> Iterator[Callable[[str], Editor]]:
+    """Makes an editor of one kind, for what only that one has."""
+    made: list[Editor] = []
+
+    def make(kind: str) -> Editor:
+        made.append(Editor(kind, tmp_path, bridge))
+        return made[-1]
+
+    yield make
+    for found in made:
+        found.close()

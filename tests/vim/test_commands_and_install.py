@@ -1,0 +1,160 @@
+""":Autocoder, the status line, the help, the health check, and getting installed."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from autocoder.clients import vim_command
+from autocoder.daemon.errors import ConfigError
+
+PLUGIN = vim_command.PLUGIN
+
+
+def test_disable_enable_and_toggle(editor, bridge):
+    bridge.says(("ran", "ge(10):"))
+    editor.open().type("ifor i in ran")
+    assert editor.shows("range(10):")
+    editor.run("Autocoder disable").type("Sfor i in ran").state()
+    asked = len(bridge.heard())
+    assert not editor.wait(lambda: len(bridge.heard()) > asked, 0.2)
+    for command in ("enable", "toggle", "toggle"):
+        editor.run("Autocoder " + command)
+    editor.type("Sfor i in ran")
+    assert editor.shows("range(10):")
+
+
+def test_status_says_what_there_is(editor, bridge):
+    bridge.says(("ran", "ge(10):"))
+    editor.open().type("ifor i in ran")
+    assert editor.shows("range(10):")
+    editor.run("Autocoder status")
+    assert editor.shows("autocoder: on\nbridge:    ready")
+    assert editor.shows("daemon:    0, FakeProvider\nmodel:     fake, python")
+
+
+def test_stats_asks_the_daemon(editor, bridge):
+    editor.open().run("Autocoder stats")
+    assert editor.shows("uptime_s     1")
+    assert bridge.heard("status")
+
+
+def test_a_wrong_word_is_told_the_right_ones(editor, bridge):
+    editor.open(size=(100, 10)).run("Autocoder stauts")
+    assert editor.shows("there are: disable, enable, log, restart, stats, status, toggle")
+    editor.keys("Enter").run("let g:value = getcompletion('Autocoder st', 'cmdline')")
+    assert editor.state()["value"] == ["stats", "status"]
+
+
+def test_the_status_line_tells_ready_waiting_down_and_off(editor, bridge):
+    line = "set laststatus=2 statusline=[%{autocoder#statusline()}]"
+    bridge.says(("ran", "ge(10):"), delay_ms=500)
+    editor.open(after=line).type("ifor i in ran")
+    assert editor.wait(bridge.heard)
+    editor.run("redrawstatus!").type("a")
+    assert editor.shows("[ac")
+    bridge.says(delay_ms=0, mode="dies")
+    editor.type("x")
+    assert editor.wait(lambda: editor.state()["bridge"] == "down")
+    editor.run("redrawstatus!")
+    assert editor.shows("[ac!]")
+    editor.run("Autocoder disable").run("redrawstatus!")
+    assert editor.shows("[]")
+
+
+def test_help_names_every_command_key_setting_and_function(editor, bridge):
+    text = (PLUGIN / "doc" / "autocoder.txt").read_text()
+    code = "\n".join(path.read_text() for path in PLUGIN.rglob("*.vim"))
+    settings = (PLUGIN / "autoload" / "autocoder.vim").read_text()
+    names = set(re.findall(r"<Plug>\(autocoder-(?!before|insert)[a-z]+\)", code))
+    names |= {f"g:autocoder_{name}" for name in re.findall(r"^ +\\ '(\w+)': [\d']", settings, re.M)}
+    assert len(names) > 15
+    assert {name for name in names if name not in text} == set()
+    editor.open().run("help autocoder")
+    assert editor.shows("Ghost text from a local model")
+    editor.run("help g:autocoder_delay")
+    assert editor.shows("milliseconds of rest")
+
+
+def test_the_shipped_help_tags_are_those_of_the_help(tmp_path):
+    (tmp_path / "autocoder.txt").write_text((PLUGIN / "doc" / "autocoder.txt").read_text())
+    subprocess.run(["vim", "-es", "-u", "NONE", "-c", f"helptags {tmp_path}", "-c", "q"], check=False)
+    assert (tmp_path / "tags").read_text() == (PLUGIN / "doc" / "tags").read_text()
+
+
+def test_the_health_check(tmp_path, bridge, start_editor):
+    editor = start_editor("nvim").open(size=(100, 30)).run("checkhealth autocoder")
+    assert editor.shows("this Neovim can show ghost text")
+    assert editor.shows("<Tab> accepts")
+    assert editor.shows("daemon 0, model fake, FakeProvider")
+
+
+# --- autocoder vim ------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for name in ("XDG_CONFIG_HOME", "XDG_DATA_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    return tmp_path
+
+
+def test_path_prints_the_plugins_folder(capsys: pytest.CaptureFixture[str]) -> None:
+    assert vim_command.main(["--path"]) == 0
+    folder = Path(capsys.readouterr().out.strip())
+    assert (folder / "plugin" / "autocoder.vim").is_file()
+
+
+@pytest.mark.parametrize("name", ["vim", "nvim"])
+def test_installed_the_editor_loads_it_and_knows_our_program(home: Path, name: str) -> None:
+    assert vim_command.main(["--install"]) == 0
+    assert vim_command.main(["--install"]) == 0
+    told = home / "told"
+    ask = f"call writefile([string(exists(':Autocoder')), join(autocoder#executable#bridge())], '{told}')"
+    words = {"vim": ["vim", "-N", "-es"], "nvim": ["nvim", "--headless", "-es"]}[name]
+    (home / "rc.vim").write_text("")
+    subprocess.run([*words, "-i", "NONE", "-u", str(home / "rc.vim"), "-c", ask, "-c", "qa!"],
+                   timeout=20, check=False, stdin=subprocess.DEVNULL)
+    found, command = told.read_text().splitlines()
+    assert found == "2"
+    assert command.startswith(" ".join(vim_command.command()) + " bridge")
+
+
+def test_uninstall_leaves_nothing_of_ours_and_all_of_others(home: Path) -> None:
+    other = home / ".vim" / "pack" / "other" / "start" / "x"
+    other.mkdir(parents=True)
+    vim_command.main(["--install"])
+    assert list(home.rglob("autocoder"))
+    vim_command.main(["--uninstall"])
+    vim_command.main(["--uninstall"])
+    assert not list(home.rglob("autocoder*"))
+    assert other.is_dir()
+    assert (PLUGIN / "plugin").is_dir()
+
+
+def test_one_editor_alone_and_folders_moved_by_xdg(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", str(home / "data"))
+    vim_command.main(["--install", "--editor", "nvim"])
+    assert (home / "data/nvim/site/pack/autocoder/start/autocoder").is_symlink()
+    assert not (home / ".vim").exists()
+    (home / ".config" / "vim").mkdir(parents=True)
+    (home / ".config" / "vim" / "vimrc").write_text("")
+    vim_command.main(["--install", "--editor", "vim"])
+    assert (home / ".config/vim/pack/autocoder/start/autocoder").is_symlink()
+
+
+def test_a_folder_that_is_not_ours_is_not_touched(home: Path) -> None:
+    (home / ".vim/pack/autocoder/start/autocoder").mkdir(parents=True)
+    with pytest.raises(ConfigError, match="not a link of ours"):
+        vim_command.main(["--install", "--editor", "vim"])
+
+
+def test_windows_is_told_what_to_do(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "platform", "win32")
+    with pytest.raises(ConfigError, match="WSL"):
+        vim_command.main(["--install"])
