@@ -96,6 +96,8 @@ def _train(options: argparse.Namespace, recipe: recipes.Recipe) -> int:
         batches(source, recipe.training.batch, place.rank, place.world, trainer.step)
     )
     trainer.run(share, _evaluation(options, recipe, trainer) if options.dev else None)
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
     return 0
 
 

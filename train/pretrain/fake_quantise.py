@@ -1,8 +1,8 @@
 """Training through the 4-bit grid that will be shipped (straight-through estimator).
 
 Blocks of 32 consecutive weights along the input dimension share a float16 scale; the grid is
-llama.cpp's Q4_0, and `autocoder.export.quantise` writes the same in numpy. Bengio et al., "Estimating
-or propagating gradients", 2013, for the estimator. Knows weights; knows no model.
+llama.cpp's Q4_0, and `autocoder.export.quantise` writes the same in numpy. Bengio et al.,
+"Estimating or propagating gradients", 2013, for the estimator. Knows weights; knows no model.
 """
 
 from collections.abc import Iterator

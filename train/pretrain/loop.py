@@ -17,6 +17,7 @@ import torch.distributed as dist
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from autocoder.daemon.errors import ConfigError
 from autocoder.train.pretrain import checkpoint, schedule
 from autocoder.train.pretrain.fake_quantise import on_grid, quantised_parameters
 from autocoder.train.pretrain.model import CodeModel, losses, save
@@ -79,7 +80,7 @@ class Trainer:
                 self.save_weights("stable")
                 self.save_state()
                 began, done = time.perf_counter(), 0
-            loss = self.one_step(next(batches))
+            loss = self.one_step(self._next(batches))
             done += 1
             bar.update()
             if self.step == SETTLED:  # compiling is over: its time is not the steps' time
@@ -100,6 +101,15 @@ class Trainer:
                 began, done = time.perf_counter(), 0
         self.save_weights("final")
         bar.close()
+
+    def _next(self, batches: Iterator[NDArray[np.uint16]]) -> NDArray[np.uint16]:
+        rows = next(batches, None)
+        if rows is None:
+            raise ConfigError(
+                f"the windows ended after {self.step} of {self.training.steps} steps; "
+                "raise `epochs` in the recipe, or give more documents"
+            )
+        return rows
 
     def _agree(self) -> None:
         """Rounding may let the processes' weights drift apart: all take the first one's."""

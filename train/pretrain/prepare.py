@@ -1,8 +1,9 @@
 """Document shards become window shards, over all cores, as the documents arrive.
 
-A shard `NNNN.jsonl.xz` of documents yields, for each epoch, SLICES files `eE-sNNNN-JJ.npy` of windows
-(rows, length) uint16; every epoch draws new holes. The same seed gives the same files, whatever the
-number of cores. A file appears whole or not at all. Knows samples and files; knows no model.
+A shard `NNNN.jsonl.xz` of documents yields, for each epoch, SLICES files `eE-sNNNN-JJ.npy` of
+windows (rows, length) uint16; every epoch draws new holes. The same seed gives the same files,
+whatever the number of cores. A file appears whole or not at all. Knows samples and files; knows no
+model.
 """
 
 import json

@@ -1,0 +1,208 @@
+"""Pre-training's data: tokenizer, holes, samples, windows and their order."""
+
+import json
+import lzma
+import random
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tokenizers import Tokenizer
+
+from autocoder.daemon.errors import ConfigError
+from autocoder.daemon.prompt import Budget, PromptBuilder, PromptFormat
+from autocoder.train.pretrain import tokenizer as tokenizers
+from autocoder.train.pretrain.holes import KINDS, hole_near
+from autocoder.train.pretrain.mix import main as mix
+from autocoder.train.pretrain.order import Source, batches, prefetched
+from autocoder.train.pretrain.prepare import documents, prepare
+from autocoder.train.pretrain.samples import Mixture, hole_sample, holes_of, plain_sample
+from autocoder.train.pretrain.windows import Packer
+
+PYTHON = '''class Basket:
+    """What will be bought."""
+
+    def __init__(self, name):
+        self.name = name
+        self.things = []
+
+    def put(self, thing, count=12345):
+        for _ in range(count):
+            self.things.append(thing)
+        return len(self.things)
+'''
+AWKWARD = [
+    "",
+    " ",
+    "\r\n\t x",
+    "a\n\n\n   \n\tb  ",
+    "naïve → 日本語 🙂\u0000",
+    "x=1234567;\ty",
+    "<eos>x",
+]
+
+
+def write_shard(path: Path, count: int, mark: str = "") -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with lzma.open(path, "wt") as out:
+        for number in range(count):
+            text = PYTHON.replace("Basket", f"Basket{mark}{number}")
+            language = "java" if number % 3 == 0 else "python"
+            out.write(json.dumps({"language": language, "text": text}) + "\n")
+
+
+@pytest.fixture(scope="module")
+def tokenizer_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("tokenizer")
+    sample = folder / "sample.jsonl"
+    sample.write_text("\n".join(json.dumps({"text": PYTHON}) for _ in range(20)))
+    target = folder / "tokenizer.json"
+    assert tokenizers.main([str(sample), "-o", str(target), "--vocabulary", "400"]) == 0
+    return target
+
+
+@pytest.fixture(scope="module")
+def builder(tokenizer_file: Path) -> PromptBuilder:
+    return PromptBuilder(Tokenizer.from_file(str(tokenizer_file)), PromptFormat())
+
+
+def test_any_text_comes_back_exactly(builder: PromptBuilder) -> None:
+    for text in [PYTHON, PYTHON.replace("\n", "\r\n"), *AWKWARD[:-1]]:
+        assert builder.tokenizer.decode(builder.encode(text), skip_special_tokens=False) == text
+
+
+def test_special_tokens_have_the_first_ids(builder: PromptBuilder) -> None:
+    ids = [builder.tokenizer.token_to_id(token) for token in tokenizers.special_tokens()]
+    assert ids == list(range(32))
+    assert tokenizers.special_tokens()[:3] == ["<eos>", "<python>", "<java>"]
+
+
+def test_a_new_line_with_its_indentation_is_one_piece_and_digits_come_in_threes() -> None:
+    pieces = tokenizers.untrained().pre_tokenizer.pre_tokenize_str("if x:\n        y = 1234567\n")
+    texts = [piece for piece, _ in pieces]
+    assert "ĊĠĠĠĠĠĠĠĠ" in texts
+    assert [text for text in texts if text.isdigit()] == ["123", "456", "7"]
+
+
+def test_no_sample_for_the_tokenizer_names_the_remedy(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="autocoder train corpus"):
+        tokenizers.main([str(tmp_path / "none.jsonl"), "-o", str(tmp_path / "t.json")])
+
+
+def test_a_hole_sample_begins_with_the_ids_of_the_serving_prompt(builder: PromptBuilder) -> None:
+    chance = random.Random(1)
+    for _ in range(200):
+        hole = hole_near(PYTHON, chance.randrange(len(PYTHON)), chance)
+        budget = Budget(chance.randint(8, 90), chance.choice((0, 5, 40)))
+        sample = hole_sample(PYTHON, hole, "python", builder, budget)
+        suffix = PYTHON[hole.end :] if budget.suffix_tokens else ""
+        prompt = builder.build("python", PYTHON[: hole.cursor], suffix, budget)
+        middle = sample[len(prompt.ids) : -1]
+        assert tuple(sample[: len(prompt.ids)]) == prompt.ids
+        assert builder.tokenizer.decode(middle) == PYTHON[hole.cursor : hole.end]
+        assert sample[-1] == builder.end_id
+
+
+def test_holes_lie_within_the_text_and_often_end_at_a_line_end() -> None:
+    chance = random.Random(2)
+    holes = [hole_near(PYTHON, chance.randrange(len(PYTHON)), chance) for _ in range(3000)]
+    assert all(0 <= hole.cursor <= hole.end <= len(PYTHON) for hole in holes)
+    ends = [hole for hole in holes if PYTHON[hole.end : hole.end + 1] in ("\n", "")]
+    assert 0.5 < len(ends) / len(holes) < 0.95  # the others leave closers, or cut anywhere
+    after_mark = [hole for hole in holes if PYTHON[hole.cursor - 1 : hole.cursor] in (".", "(")]
+    assert len(after_mark) > 300
+    assert len(KINDS) == 5
+
+
+def test_walking_holes_reach_the_end_of_a_text(builder: PromptBuilder) -> None:
+    text = PYTHON * 20
+    samples = list(holes_of(text, "java", builder, Mixture(median_prefix=30), random.Random(3)))
+    assert len(samples) > 20
+    assert all(sample[0] == builder.control_id("java") for sample in samples)
+
+
+def test_windows_are_full_and_no_hole_is_cut_while_text_waits() -> None:
+    packer = Packer(64)
+    chance = random.Random(4)
+    holes = 0
+    for number in range(400):
+        packer.add_plain([1, *[10] * chance.randint(20, 90), 0])
+        if number > 3:
+            packer.add_hole([3, *[20] * chance.randint(5, 40), 5, 21, 0])
+            holes += 1
+    rows = np.stack(packer.windows)
+    assert rows.shape[1] == 64
+    ends = int(((rows[:, :-2] == 5) & (rows[:, 1:-1] == 21) & (rows[:, 2:] == 0)).sum())
+    assert ends >= holes - 1  # the last one's window may still be open
+    assert int((rows == 3).sum()) == ends
+
+
+def test_a_shard_gives_the_same_windows_each_time_and_other_holes_each_epoch(
+    tmp_path: Path, tokenizer_file: Path
+) -> None:
+    write_shard(tmp_path / "corpus/0000.jsonl.xz", 90)
+    shards = [tmp_path / "corpus/0000.jsonl.xz"]
+    for name, workers in (("a", 1), ("b", 2)):
+        prepare(shards, tmp_path / name, tokenizer_file, epochs=2, length=65, workers=workers)
+    first, again = (sorted((tmp_path / name).iterdir()) for name in ("a", "b"))
+    assert [path.name for path in first] == [path.name for path in again]
+    assert all(x.read_bytes() == y.read_bytes() for x, y in zip(first, again, strict=True))
+    epochs = [
+        np.concatenate([np.load(p) for p in first if p.name.startswith(e)]) for e in ("e0", "e1")
+    ]
+    assert epochs[0].dtype == np.uint16
+    assert not np.array_equal(epochs[0][:40], epochs[1][:40])
+    assert not list((tmp_path / "a").glob("*.part"))
+
+
+def test_an_unpacked_shard_is_read_in_place_of_the_packed_one(tmp_path: Path) -> None:
+    write_shard(tmp_path / "0000.jsonl.xz", 5)
+    packed = list(documents(tmp_path / "0000.jsonl.xz"))
+    unpacked = lzma.decompress((tmp_path / "0000.jsonl.xz").read_bytes())
+    (tmp_path / "0000.jsonl").write_bytes(unpacked)
+    (tmp_path / "0000.jsonl.xz").write_bytes(b"")
+    assert list(documents(tmp_path / "0000.jsonl.xz")) == packed
+    assert list(documents(tmp_path / "0000.jsonl.xz", 1, 2)) == packed[1::2]
+
+
+def written_source(folder: Path) -> Source:
+    chance = np.random.default_rng(0)
+    for part in range(32):
+        for name, rows in (("0000", 3), ("0001", 2)):
+            tokens = chance.integers(0, 400, (rows, 9), dtype=np.uint16)
+            np.save(folder / f"e0-s{name}-{part:02}.npy", tokens)
+    return Source(folder, ("0000", "0001"), 1, seed=5, patience_s=0.1)
+
+
+def test_a_batch_is_the_same_whatever_the_number_of_processes(tmp_path: Path) -> None:
+    source = written_source(tmp_path)
+    whole = list(batches(source, 8))
+    halves = [list(batches(source, 8, rank, 2)) for rank in (0, 1)]
+    joined = [np.concatenate(pair) for pair in zip(*halves, strict=True)]
+    assert len(whole) == 20  # 96 + 64 windows
+    assert all(np.array_equal(x, y) for x, y in zip(whole, joined, strict=True))
+    later = list(batches(source, 8, skip=7))
+    assert all(np.array_equal(x, y) for x, y in zip(whole[7:], later, strict=True))
+
+
+def test_an_odd_share_and_a_missing_shard_are_named(tmp_path: Path) -> None:
+    source = written_source(tmp_path)
+    with pytest.raises(ConfigError, match="9 windows cannot be shared by 2"):
+        next(batches(source, 9, 0, 2))
+    (tmp_path / "e0-s0001-04.npy").unlink()
+    with pytest.raises(ConfigError, match="e0-s0001-04"):  # the thread's error arrives here
+        list(prefetched(batches(source, 8)))
+
+
+def test_the_mixture_holds_all_of_the_first_and_as_much_of_the_second(tmp_path: Path) -> None:
+    write_shard(tmp_path / "clean/0000.jsonl.xz", 20, "Clean")
+    write_shard(tmp_path / "wide/0000.jsonl.xz", 600, "Wide")
+    assert mix([str(tmp_path / "clean"), str(tmp_path / "wide"), "-o", str(tmp_path / "out")]) == 0
+    texts = [each["text"] for each in documents(tmp_path / "out/0000.jsonl.xz")]
+    assert sum("Clean" in text for text in texts) == 20
+    assert 18 <= sum("Wide" in text for text in texts) <= 22
+
+
+def test_a_plain_sample_is_control_text_end(builder: PromptBuilder) -> None:
+    ids = plain_sample(PYTHON, "python", builder)
+    assert ids == [builder.control_id("python"), *builder.encode(PYTHON), builder.end_id]
