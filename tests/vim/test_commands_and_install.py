@@ -73,14 +73,16 @@ def test_help_names_every_command_key_setting_and_function(editor, bridge):
     assert len(names) > 15
     assert {name for name in names if name not in text} == set()
     editor.open().run("help autocoder")
-    assert editor.shows("Ghost text from a local model")
+    assert editor.shows("Code completion that is local")
     editor.run("help g:autocoder_delay")
     assert editor.shows("milliseconds of rest")
 
 
 def test_the_shipped_help_tags_are_those_of_the_help(tmp_path):
     (tmp_path / "autocoder.txt").write_text((PLUGIN / "doc" / "autocoder.txt").read_text())
-    subprocess.run(["vim", "-es", "-u", "NONE", "-c", f"helptags {tmp_path}", "-c", "q"], check=False)
+    subprocess.run(
+        ["vim", "-es", "-u", "NONE", "-c", f"helptags {tmp_path}", "-c", "q"], check=False
+    )
     assert (tmp_path / "tags").read_text() == (PLUGIN / "doc" / "tags").read_text()
 
 
@@ -116,8 +118,12 @@ def test_installed_the_editor_loads_it_and_knows_our_program(home: Path, name: s
     ask = f"call writefile([string(exists(':Autocoder')), join(autocoder#executable#bridge())], '{told}')"
     words = {"vim": ["vim", "-N", "-es"], "nvim": ["nvim", "--headless", "-es"]}[name]
     (home / "rc.vim").write_text("")
-    subprocess.run([*words, "-i", "NONE", "-u", str(home / "rc.vim"), "-c", ask, "-c", "qa!"],
-                   timeout=20, check=False, stdin=subprocess.DEVNULL)
+    subprocess.run(
+        [*words, "-i", "NONE", "-u", str(home / "rc.vim"), "-c", ask, "-c", "qa!"],
+        timeout=20,
+        check=False,
+        stdin=subprocess.DEVNULL,
+    )
     found, command = told.read_text().splitlines()
     assert found == "2"
     assert command.startswith(" ".join(vim_command.command()) + " bridge")

@@ -45,12 +45,16 @@ function! s:restart() abort
 endfunction
 
 function! s:log() abort
+  call s:window('autocoder-log', autocoder#log#lines())
+  normal! G
+endfunction
+
+function! s:window(title, lines) abort
   botright new
   setlocal buftype=nofile bufhidden=wipe noswapfile
-  silent file autocoder-log
-  call setline(1, autocoder#log#lines())
+  execute 'silent keepalt file' fnameescape(a:title)
+  call setline(1, a:lines)
   setlocal nomodifiable
-  normal! G
 endfunction
 
 " Why there is ghost text here, or why not.
@@ -67,7 +71,7 @@ function! s:status() abort
   endif
 endfunction
 
-" The daemon's own figures; they arrive in a moment.
+" The daemon's own figures, in a window; they arrive in a moment.
 function! s:stats() abort
   if empty(autocoder#bridge#send({'type': 'status'}, function('s:show_stats')))
     echo 'autocoder: the bridge is down; see :Autocoder log'
@@ -76,7 +80,10 @@ endfunction
 
 function! s:show_stats(reply) abort
   let l:figures = filter(copy(a:reply), 'index(["v", "type", "id", "model"], v:key) < 0')
-  for l:name in sort(keys(l:figures))
-    echo printf('%-12s %s', l:name, substitute(string(l:figures[l:name]), "[{}']", '', 'g'))
-  endfor
+  let l:lines = map(sort(keys(l:figures)), 'printf("%-12s %s", v:val, s:plain(l:figures[v:val]))')
+  call s:window('autocoder-stats', l:lines)
+endfunction
+
+function! s:plain(figure) abort
+  return substitute(string(a:figure), "[{}']", '', 'g')
 endfunction

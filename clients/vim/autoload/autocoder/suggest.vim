@@ -134,6 +134,7 @@ endfunction
 function! s:answer(origin, reply, wish) abort
   if get(a:reply, 'id', '') ==# s:asked
     let s:asked = ''
+    call s:redraw_status()
   endif
   let l:texts = s:texts(a:reply)
   if empty(l:texts) || mode(1) !=# 'i' || pumvisible()
@@ -143,6 +144,13 @@ function! s:answer(origin, reply, wish) abort
   let l:candidate = extend({'id': a:reply.id, 'texts': l:texts,
         \ 'index': (a:wish.step + len(l:texts)) % len(l:texts)}, a:origin)
   call s:show(l:candidate)
+endfunction
+
+" The sign for waiting goes when the answer comes, not at the next key.
+function! s:redraw_status() abort
+  if &statusline =~# 'autocoder'
+    redrawstatus
+  endif
 endfunction
 
 function! s:texts(reply) abort
