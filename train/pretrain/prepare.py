@@ -66,7 +66,9 @@ def run(job: Job) -> int:
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
     if job.target.exists():
         return 0
-    builder = PromptBuilder(Tokenizer.from_file(str(job.tokenizer)), PromptFormat())
+    tokenizer = Tokenizer.from_file(str(job.tokenizer))
+    tokenizer.encode_special_tokens = True  # a literal `<eos>` in source text is text
+    builder = PromptBuilder(tokenizer, PromptFormat())
     chance = random.Random(f"{job.seed}:{job.epoch}:{shard_name(job.shard)}:{job.part}")
     packer = Packer(job.length)
     for document in documents(job.shard, job.part, SLICES):
