@@ -1,7 +1,7 @@
 """A bridge without a daemon: answers by rules that the test may change while it runs.
 
-The file $FAKE_BRIDGE_RULES holds `{"rules": [[ending, [text, …]], …], "mode": …, "delay_ms": …}` and
-is read anew for each message; the first rule whose ending ends the prefix answers. Modes: ok,
+The file $FAKE_BRIDGE_RULES holds `{"rules": [[ending, [text, …]], …], "mode": …, "delay_ms": …}`
+and is read anew for each message; the first rule whose ending ends the prefix answers. Modes: ok,
 silent (reads, never answers), deaf (never reads), dies (exits at a request), junk (speaks it),
 error (answers `complete` with an error). Every message is appended to $FAKE_BRIDGE_LOG
 with the time, and so is the time of each completion just before it is written.

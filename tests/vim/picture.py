@@ -28,7 +28,10 @@ def merge(left: list[int], right: list[int]) -> list[int]:
     return merged + left + right
 '''
 TYPED = "if left[0] <= right[0]:"
-ANSWER = "\n            merged.append(left.pop(0))\n        else:\n            merged.append(right.pop(0))"
+ANSWER = """
+            merged.append(left.pop(0))
+        else:
+            merged.append(right.pop(0))"""
 
 
 def load(name: str, path: Path) -> Any:

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import time
+from itertools import pairwise
 
 import pytest
 
@@ -82,7 +83,7 @@ def test_a_dead_bridge_is_restarted_with_growing_pauses(editor, bridge):
         editor.type("x")
         time.sleep(0.05)
     at = [message["at"] for message in bridge.heard("started")]
-    pauses = [later - earlier for earlier, later in zip(at, at[1:], strict=False)]
+    pauses = [later - earlier for earlier, later in pairwise(at)]
     assert 3 <= len(at) <= 4
     assert pauses[0] >= 0.5
     assert pauses[1] >= 1.0

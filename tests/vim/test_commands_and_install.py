@@ -115,7 +115,8 @@ def test_installed_the_editor_loads_it_and_knows_our_program(home: Path, name: s
     assert vim_command.main(["--install"]) == 0
     assert vim_command.main(["--install"]) == 0
     told = home / "told"
-    ask = f"call writefile([string(exists(':Autocoder')), join(autocoder#executable#bridge())], '{told}')"
+    facts = "[string(exists(':Autocoder')), join(autocoder#executable#bridge())]"
+    ask = f"call writefile({facts}, '{told}')"
     words = {"vim": ["vim", "-N", "-es"], "nvim": ["nvim", "--headless", "-es"]}[name]
     (home / "rc.vim").write_text("")
     subprocess.run(

@@ -121,6 +121,13 @@ function! s:greet() abort
         \ 'client': has('nvim') ? 'neovim' : 'vim', 'version': ''}, function('s:greeted'))
 endfunction
 
+" A daemon that was still loading could not say what the model runs on; now it can.
+function! s:greet_again() abort
+  if type(get(s:hello, 'provider', '')) != v:t_string
+    call s:greet()
+  endif
+endfunction
+
 function! s:greeted(reply) abort
   if a:reply.type ==# 'hello'
     let s:hello = a:reply
@@ -147,6 +154,7 @@ function! s:receive(line) abort
     call s:received_error(l:reply)
   elseif l:reply.type ==# 'completion'
     let s:failures = 0
+    call s:greet_again()
   endif
   call s:send_held_back()
   if !empty(l:request)

@@ -66,9 +66,13 @@ function! s:status() abort
   let l:hello = autocoder#bridge#hello()
   if !empty(l:hello)
     let l:model = get(l:hello, 'model', {})
-    echo 'daemon:    ' .. get(l:hello, 'version', '?') .. ', ' .. get(l:hello, 'provider', '?')
+    echo 'daemon:    ' .. get(l:hello, 'version', '?') .. ', ' .. s:provider(l:hello)
     echo 'model:     ' .. get(l:model, 'name', '?') .. ', ' .. join(get(l:model, 'languages', []), ' ')
   endif
+endfunction
+
+function! s:provider(hello) abort
+  return type(get(a:hello, 'provider')) == v:t_string ? a:hello.provider : 'still loading'
 endfunction
 
 " The daemon's own figures, in a window; they arrive in a moment.
