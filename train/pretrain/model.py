@@ -18,7 +18,7 @@ ROPE_THETA = 10_000.0  # both transformers 4 and 5 fall back to this value
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """The shape of the model; the defaults have 59.8 million parameters."""
+    """The shape of the model; the defaults have 60.0 million parameters."""
 
     vocab_size: int = 24_576
     hidden_size: int = 640
