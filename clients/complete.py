@@ -12,6 +12,7 @@ from pathlib import Path
 from autocoder.clients.cursor import around, offset
 from autocoder.clients.once import complete_once
 from autocoder.daemon.errors import ConfigError
+from autocoder.daemon.languages import LANGUAGES
 from autocoder.daemon.protocol import (
     Complete,
     Completion,
@@ -55,6 +56,13 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _known(language: str | None) -> str | None:
+    names = [row.name for row in LANGUAGES]
+    if language is not None and language not in names:
+        raise ConfigError(f"no language {language!r}; there are {', '.join(names)}")
+    return language
+
+
 def _request(options: argparse.Namespace) -> Complete:
     text = _read(options.file)
     at = len(text) if options.at is None else offset(text, options.at)
@@ -64,7 +72,7 @@ def _request(options: argparse.Namespace) -> Complete:
         suffix=suffix,
         document=options.file,
         path=None if options.file == "-" else options.file,
-        language=options.language,
+        language=_known(options.language),
         max_tokens=options.max_tokens,
         max_lines=options.max_lines,
         candidates=options.candidates,

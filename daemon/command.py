@@ -13,12 +13,13 @@ from typing import IO, Any
 
 from autocoder.daemon import lock
 from autocoder.daemon.endpoint import Endpoint, endpoint, prepared
-from autocoder.daemon.errors import ConfigError
+from autocoder.daemon.errors import ConfigError, ModelError
 from autocoder.daemon.identity import model_info, told
 from autocoder.daemon.protocol import Completer, ModelInfo
 
 PROVIDERS = ("auto", "cpu", "cuda")
 STATUS_S = 5.0
+LOADING_S = 30.0
 FOLLOW_S = 0.2
 
 
@@ -167,8 +168,29 @@ def start(options: argparse.Namespace) -> int:
     words += ["--model", str(folder)] if folder else []
     sha256 = model_info(folder).sha256 if folder else None
     greeting = ensure(Wanted("daemon start", sha256=sha256, words=tuple(words)))
+    reply = _once_loaded()
+    if reply["state"] == "failed":
+        raise ModelError(f"process {greeting.pid} runs, but cannot serve: {reply['problem']}")
     print(f"process {greeting.pid} serves {greeting.model.name}")
     return 0
+
+
+def _once_loaded() -> dict[str, Any]:
+    """The status of the daemon as soon as its model is loaded, failed, or takes LOADING_S."""
+    end = time.monotonic() + LOADING_S
+    while True:
+        reply = _ask_status()
+        if reply["state"] != "loading" or time.monotonic() > end:
+            return reply
+        time.sleep(0.02)
+
+
+def _ask_status() -> dict[str, Any]:
+    from autocoder.daemon.connection import connected
+    from autocoder.daemon.protocol import Status
+
+    with connected(endpoint().address) as connection:
+        return dict(connection.ask(Status(), STATUS_S))
 
 
 def stop(options: argparse.Namespace) -> int:
@@ -189,16 +211,12 @@ def _none_runs() -> int:
 def status(options: argparse.Namespace) -> int:
     """Say how the daemon is."""
     from autocoder.daemon import lifecycle
-    from autocoder.daemon.connection import connected
-    from autocoder.daemon.protocol import Status
 
-    place = endpoint()
-    if lifecycle.running(place) is None:
+    if lifecycle.running(endpoint()) is None:
         return _none_runs()
-    with connected(place.address) as connection:
-        reply = connection.ask(Status(), STATUS_S)
+    reply = _ask_status()
     print(json.dumps(reply, indent=2) if options.json else "\n".join(status_lines(reply)))
-    return 0
+    return 1 if reply["state"] == "failed" else 0
 
 
 def status_lines(reply: dict[str, Any]) -> list[str]:
@@ -208,9 +226,13 @@ def status_lines(reply: dict[str, Any]) -> list[str]:
         "process": f"{reply['pid']}, autocoder {reply['version']}, up {reply['uptime_s']:.0f} s",
         "model": f"{model['name']} ({model['sha256'][:12]}) in {model['folder']}",
         "state": reply["state"] + (f": {reply['problem']}" if reply["problem"] else ""),
-        "provider": f"{reply['provider']}, {reply['threads']} threads",
+        "provider": f"{reply['provider']}, {reply['threads']} threads"
+        if reply["provider"]
+        else "none yet",
         "requests": ", ".join(f"{n} {name}" for name, n in reply["requests"].items()),
-        "latency": f"p50 {latency['p50']} ms, p95 {latency['p95']} ms of {latency['count']}",
+        "latency": f"p50 {latency['p50']} ms, p95 {latency['p95']} ms of {latency['count']}"
+        if latency["count"]
+        else "nothing completed yet",
         "memory": f"{reply['memory_mb']:.0f} MB",
         "clients": f"{reply['clients']} in the last minute",
         "feedback": ", ".join(f"{n} {name}" for name, n in reply["feedback"].items()),

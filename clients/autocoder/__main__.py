@@ -6,6 +6,7 @@ never pays for what `autocoder train` needs. Every such module offers
 """
 
 import importlib
+import os
 import sys
 from collections.abc import Sequence
 
@@ -59,7 +60,17 @@ def _run(name: str, arguments: list[str]) -> int:
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
+        _forget_output()
         return 141
+    except OSError as error:  # a full disk, an unwritable output
+        _forget_output()
+        print(f"autocoder {name}: {error}", file=sys.stderr)
+        return 1
+
+
+def _forget_output() -> None:
+    """What waits for an output that is gone must not raise again when Python exits."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _missing(name: str, error: ModuleNotFoundError) -> int:

@@ -23,7 +23,7 @@ from autocoder.clients.editor.ghost import (
     lines_wanted,
     wants_suggestion,
 )
-from autocoder.daemon.errors import AutocoderError
+from autocoder.daemon.errors import AutocoderError, DaemonError
 from autocoder.daemon.protocol import Cancelled, Complete, Completion, Greeting
 
 DELAY_S = 0.02
@@ -208,8 +208,7 @@ class Suggester:
         task = asyncio.current_task()
         try:
             await asyncio.sleep(self._delay_s)
-            id = self._client.new_id()
-            completion = await self._client.complete(request, id=id)
+            id, completion = await self._completion(request)
             self._succeeded((time.monotonic() - started) * 1000)
             if task is self._task:
                 self._show(document, completion, id, also)
@@ -224,6 +223,17 @@ class Suggester:
             if task is self._task:
                 self.state = replace(self.state, asking=False)
                 self._changed()
+
+    async def _completion(self, request: Complete) -> tuple[str, Completion]:
+        """The answer and its request's id; where the daemon just died, its successor is asked."""
+        id = self._client.new_id()
+        try:
+            return id, await self._client.complete(request, id=id)
+        except DaemonError:
+            if self._pause_s:  # that was tried before: leave it to the pause
+                raise
+        id = self._client.new_id()
+        return id, await self._client.complete(request, id=id)
 
     def _show(self, document: Document, completion: Completion, id: str, also: str) -> None:
         texts = [*([also] if also else []), *(s.text for s in completion.suggestions)]

@@ -132,3 +132,20 @@ def test_a_request_carries_no_more_than_is_of_use() -> None:
     prefix, suffix = around("a" * 200_000 + "b" * 200_000, 200_000)
     assert prefix == "a" * LONGEST_PREFIX and suffix == "b" * LONGEST_SUFFIX
     assert around("abc", 1) == ("a", "bc")
+
+
+def test_an_unknown_language_is_named_with_those_there_are(fake_daemon: "FakeDaemon") -> None:
+    answer = complete(fake_daemon, "--language", "klingon", text="x")
+    assert answer.returncode == 2
+    assert "klingon" in answer.stderr and "python, java" in answer.stderr
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device of Linux")
+def test_an_output_that_cannot_be_written_is_one_line(fake_daemon: "FakeDaemon") -> None:
+    command = fake_daemon.autocoder("complete")
+    with open("/dev/full", "wb") as full:
+        answer = subprocess.run(
+            command, input=b"for i in ran", stdout=full, stderr=subprocess.PIPE, timeout=60
+        )
+    assert answer.returncode == 1
+    assert answer.stderr.startswith(b"autocoder complete: ") and b"Traceback" not in answer.stderr

@@ -28,6 +28,7 @@ class FakeClient:
         self.requests: list[Complete] = []
         self.told: list[tuple[str, str, int]] = []
         self.greeting: Greeting | None = None
+        self.failures: list[Exception] = []
 
     async def connect(self) -> Greeting:
         self.greeting = Greeting("0", 1, "CPUExecutionProvider", MODEL)
@@ -42,6 +43,8 @@ class FakeClient:
     async def complete(self, request: Complete, *, id: str | None = None) -> Completion:
         self.requests.append(request)
         await asyncio.sleep(self.delay_s)
+        if self.failures:
+            raise self.failures.pop(0)
         found = next((a for end, a in self.answers.items() if request.prefix.endswith(end)), [])
         if isinstance(found, Exception):
             raise found
@@ -174,8 +177,20 @@ def test_the_next_candidate_is_fetched_when_asked_for() -> None:
     assert [request.candidates for request in run(story, RANGE).requests] == [1, 4]
 
 
-@pytest.mark.parametrize("error", [DaemonError("no daemon"), ZeroDivisionError("bug")])
-def test_failures_are_told_in_the_state_and_asked_less_often(error: Exception) -> None:
+def test_the_successor_of_a_daemon_that_died_is_asked_at_once() -> None:
+    async def story(suggester: Suggester, client: FakeClient) -> None:
+        client.failures = [DaemonError("the daemon ended")]
+        suggester.text_changed(at_end("xx"))
+        await until(lambda: suggester.ghost(at_end("xx")))
+        assert suggester.state.trouble == ""
+
+    assert len(run(story, {"xx": ["y"]}).requests) == 2
+
+
+@pytest.mark.parametrize(
+    ("error", "times"), [(DaemonError("no daemon"), 2), (ZeroDivisionError("bug"), 1)]
+)
+def test_failures_are_told_in_the_state_and_asked_less_often(error: Exception, times: int) -> None:
     async def story(suggester: Suggester, client: FakeClient) -> None:
         suggester.text_changed(at_end("xx"))
         await until(lambda: suggester.state.trouble)
@@ -183,7 +198,7 @@ def test_failures_are_told_in_the_state_and_asked_less_often(error: Exception) -
         for _ in range(5):
             suggester.text_changed(at_end("xx"))
             await asyncio.sleep(0.005)
-        assert len(client.requests) == 1
+        assert len(client.requests) == times
         client.answers = {"xx": ["y"]}
         suggester.trigger(at_end("xx"))
         await until(lambda: suggester.ghost(at_end("xx")))

@@ -1,6 +1,7 @@
 """From nothing to a suggestion: the real command, the real daemon, the bundled model."""
 
 import json
+import shutil
 import subprocess
 import sys
 import time
@@ -12,6 +13,7 @@ import pytest
 from autocoder.daemon import lifecycle, lock
 from autocoder.daemon.connection import Connection, connected
 from autocoder.daemon.endpoint import Endpoint
+from autocoder.daemon.model_folder import bundled
 from autocoder.daemon.protocol import Complete
 
 SOURCE = '''"""Squares."""
@@ -112,3 +114,15 @@ def test_candidates_are_distinct_and_a_seed_repeats_itself(source: Path) -> None
     assert first == second
     texts = [suggestion["text"] for suggestion in first]
     assert 1 <= len(set(texts)) == len(texts) <= 3
+
+
+def test_a_damaged_model_is_told_by_start_and_status(tmp_path: Path, place: Endpoint) -> None:
+    damaged = tmp_path / "model"
+    shutil.copytree(bundled(), damaged)
+    with (damaged / "weights.bin").open("r+b") as weights:
+        weights.write(bytes(1000))
+    started = autocoder("daemon", "start", "--model", str(damaged))
+    assert started.returncode == 2 and "weights.bin" in started.stderr
+    status = autocoder("daemon", "status")
+    assert status.returncode == 1 and "failed" in status.stdout and "None" not in status.stdout
+    lifecycle.stop(place)
