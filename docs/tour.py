@@ -23,4 +23,4 @@ class Stack:
 def squares(count):
     """The first `count` square numbers."""
     result = []
-
+    

@@ -206,3 +206,19 @@ def test_the_mixture_holds_all_of_the_first_and_as_much_of_the_second(tmp_path: 
 def test_a_plain_sample_is_control_text_end(builder: PromptBuilder) -> None:
     ids = plain_sample(PYTHON, "python", builder)
     assert ids == [builder.control_id("python"), *builder.encode(PYTHON), builder.end_id]
+
+
+def test_the_tokenizer_command_prints_bytes_per_token(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    texts = ["def f(x):\n    return x\n" * 20, "class A:\n    pass\n" * 20]
+    lines = [json.dumps({"language": "python", "text": text}) for text in texts]
+    (tmp_path / "sample.jsonl").write_text("\n".join(lines) + "\n")
+    with lzma.open(tmp_path / "0000.jsonl.xz", "wt") as shard:
+        shard.write("\n".join(lines) + "\n")
+    words = [str(tmp_path / "sample.jsonl"), "-o", str(tmp_path / "tokenizer.json")]
+    measured = ["--vocabulary", "320", "--measure", str(tmp_path / "0000.jsonl.xz")]
+    assert tokenizers.main([*words, *measured]) == 0
+    printed = capsys.readouterr().out
+    ratio = float(printed.split("python: ")[1].split()[0])
+    assert 1.5 < ratio < 30

@@ -5,30 +5,14 @@ Knows the training model; the shipped one is measured by `autocoder.train.evalua
 """
 
 import math
-from collections import defaultdict
-from collections.abc import Callable, Iterable
-from pathlib import Path
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 
 from autocoder.daemon.prompt import PromptBuilder
 from autocoder.train.pretrain.model import losses
-from autocoder.train.pretrain.prepare import documents
 from autocoder.train.pretrain.samples import plain_sample
-
-
-def texts_by_language(shards: Iterable[Path], limit: int) -> dict[str, list[str]]:
-    """Documents from the shards, at most about `limit` bytes of each language."""
-    found: dict[str, list[str]] = defaultdict(list)
-    sizes: dict[str, int] = defaultdict(int)
-    for shard in shards:
-        for document in documents(shard):
-            language, text = document["language"], document["text"]
-            if sizes[language] < limit:
-                found[language].append(text)
-                sizes[language] += len(text.encode())
-    return dict(found)
 
 
 @torch.no_grad()

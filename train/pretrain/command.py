@@ -106,8 +106,9 @@ def _evaluation(options: argparse.Namespace, recipe: recipes.Recipe, trainer: ob
     from tokenizers import Tokenizer
 
     from autocoder.daemon.prompt import PromptBuilder, PromptFormat
-    from autocoder.train.pretrain.bits import bits_per_byte, texts_by_language
+    from autocoder.train.pretrain.bits import bits_per_byte
     from autocoder.train.pretrain.model import losses
+    from autocoder.train.pretrain.prepare import texts_by_language
 
     builder = PromptBuilder(Tokenizer.from_file(str(options.tokenizer)), PromptFormat())
     texts = texts_by_language([options.dev], options.dev_bytes)

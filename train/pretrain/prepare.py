@@ -11,7 +11,8 @@ import lzma
 import os
 import random
 import time
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,6 +60,19 @@ def documents(shard: Path, part: int = 0, parts: int = 1) -> Iterator[dict[str, 
         for number, line in enumerate(lines):
             if number % parts == part:
                 yield json.loads(line)
+
+
+def texts_by_language(shards: Iterable[Path], limit: int) -> dict[str, list[str]]:
+    """Documents from the shards, at most about `limit` bytes of each language."""
+    found: dict[str, list[str]] = defaultdict(list)
+    sizes: dict[str, int] = defaultdict(int)
+    for shard in shards:
+        for document in documents(shard):
+            language, text = document["language"], document["text"]
+            if sizes[language] < limit:
+                found[language].append(text)
+                sizes[language] += len(text.encode())
+    return dict(found)
 
 
 def run(job: Job) -> int:

@@ -13,6 +13,7 @@ from pathlib import Path
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from autocoder.daemon.errors import ConfigError
+from autocoder.train.pretrain.prepare import texts_by_language
 
 RESERVED = 32
 NAMED = (
@@ -38,6 +39,7 @@ PIECES = "|".join(
     )
 )
 LONGEST_TOKEN = 48
+MEASURED_BYTES = 1_000_000  # of each language
 
 
 def special_tokens() -> list[str]:
@@ -93,9 +95,13 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("sample", type=Path, help="JSONL with a `text` in each line")
     parser.add_argument("-o", "--output", type=Path, required=True, help="tokenizer.json to write")
     parser.add_argument("--vocabulary", type=int, default=24_576, help="tokens in all")
+    parser.add_argument("--measure", type=Path, help="shard whose bytes per token are printed")
     options = parser.parse_args(arguments)
     tokenizer = train(texts_of(options.sample), options.vocabulary)
     options.output.parent.mkdir(parents=True, exist_ok=True)
     tokenizer.save(str(options.output))
     print(f"{tokenizer.get_vocab_size()} tokens in {options.output}")
+    if options.measure:
+        for language, texts in sorted(texts_by_language([options.measure], MEASURED_BYTES).items()):
+            print(f"{language}: {bytes_per_token(tokenizer, texts):.2f} bytes per token")
     return 0
