@@ -54,8 +54,8 @@ function! autocoder#automatic() abort
 endfunction
 
 function! s:filetype_wanted() abort
-  let l:wanted = extend(copy(s:filetypes), get(g:, 'autocoder_filetypes', {}))
-  return get(l:wanted, &filetype, get(l:wanted, '*', 0))
+  let l:wanted = get(g:, 'autocoder_filetypes', {})
+  return get(l:wanted, &filetype, get(s:filetypes, &filetype, get(l:wanted, '*', 0)))
 endfunction
 
 function! autocoder#enable() abort

@@ -19,17 +19,26 @@ let s:junk = 0
 " Send `request` (its `type` and fields) and call on_reply(reply) with the answer.
 " Returns the request's id, or an empty string where the bridge is down for now.
 function! autocoder#bridge#send(request, on_reply) abort
+  return s:ready() && s:write(a:request.type, s:new_id(), json_encode(a:request), a:on_reply)
+        \ ? string(s:number) : ''
+endfunction
+
+" The same for what is not worth starting the bridge for, which may cost a key some milliseconds.
+function! autocoder#bridge#tell(message) abort
+  return !empty(s:job) && s:write(a:message.type, s:new_id(), json_encode(a:message), {_ -> 0})
+endfunction
+
+" The same as `send` for a `complete` that is encoded already. While too many are unanswered it stays here.
+function! autocoder#bridge#complete(json, on_reply) abort
   if !s:ready()
     return ''
   endif
-  let s:number += 1
-  let l:id = string(s:number)
-  let l:message = extend({'v': 1, 'id': l:id}, a:request)
-  if a:request.type ==# 'complete' && s:completions() >= s:most_unanswered
-    let s:held_back = {'message': l:message, 'on_reply': a:on_reply}
+  let l:id = s:new_id()
+  if s:completions() >= s:most_unanswered
+    let s:held_back = {'id': l:id, 'json': a:json, 'on_reply': a:on_reply}
     return l:id
   endif
-  return s:write(l:message, a:on_reply) ? l:id : ''
+  return s:write('complete', l:id, a:json, a:on_reply) ? l:id : ''
 endfunction
 
 " 'off' (not started yet), 'starting' (it has not answered yet), 'ready' or 'down'.
@@ -71,7 +80,12 @@ function! s:now() abort
 endfunction
 
 function! s:completions() abort
-  return len(filter(copy(s:unanswered), 'v:val.type ==# "complete"'))
+  return len(filter(copy(s:unanswered), {_, request -> request.type ==# 'complete'}))
+endfunction
+
+function! s:new_id() abort
+  let s:number += 1
+  return string(s:number)
 endfunction
 
 " Is the bridge there to write to? Starts it, or ends one that has hung for too long.
@@ -87,9 +101,12 @@ endfunction
 
 " The oldest request decides. Before the first answer a model may have to be loaded.
 function! s:hung() abort
+  if empty(s:unanswered)
+    return 0
+  endif
   let l:allowed = autocoder#setting('timeout') / 1000.0 * (empty(s:hello) ? 3 : 1)
-  let l:oldest = min(map(values(s:unanswered), 'float2nr(v:val.sent * 1000)'))
-  return !empty(s:unanswered) && s:now() - l:oldest / 1000.0 > l:allowed
+  let l:oldest = min(map(values(s:unanswered), {_, request -> float2nr(request.sent * 1000)}))
+  return s:now() - l:oldest / 1000.0 > l:allowed
 endfunction
 
 function! s:start() abort
@@ -116,9 +133,9 @@ function! s:start() abort
 endfunction
 
 function! s:greet() abort
-  let s:number += 1
-  return s:write({'v': 1, 'id': string(s:number), 'type': 'hello',
-        \ 'client': has('nvim') ? 'neovim' : 'vim', 'version': ''}, function('s:greeted'))
+  let l:client = has('nvim') ? 'neovim' : 'vim'
+  let l:hello = {'type': 'hello', 'client': l:client, 'version': ''}
+  return s:write('hello', s:new_id(), json_encode(l:hello), function('s:greeted'))
 endfunction
 
 " A daemon that was still loading could not say what the model runs on; now it can.
@@ -134,13 +151,13 @@ function! s:greeted(reply) abort
   endif
 endfunction
 
-function! s:write(message, on_reply) abort
-  if !autocoder#job#write(s:job, json_encode(a:message))
+" Write a message: `json` is its object without `v` and `id`.
+function! s:write(type, id, json, on_reply) abort
+  if !autocoder#job#write(s:job, '{"v":1,"id":"' .. a:id .. '",' .. strpart(a:json, 1))
     call s:failed()
     return 0
   endif
-  let s:unanswered[a:message.id] =
-        \ {'type': a:message.type, 'sent': s:now(), 'on_reply': a:on_reply}
+  let s:unanswered[a:id] = {'type': a:type, 'sent': s:now(), 'on_reply': a:on_reply}
   return 1
 endfunction
 
@@ -200,7 +217,7 @@ function! s:send_held_back() abort
   if !empty(s:held_back) && s:completions() < s:most_unanswered && !empty(s:job)
     let l:held = s:held_back
     let s:held_back = {}
-    call s:write(l:held.message, l:held.on_reply)
+    call s:write('complete', l:held.id, l:held.json, l:held.on_reply)
   endif
 endfunction
 

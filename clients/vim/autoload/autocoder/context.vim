@@ -7,21 +7,23 @@ let s:above = 12 * 1024
 let s:below = 4 * 1024
 let s:longest_request = 60000
 
-" The fields of a `complete` request at the cursor: document, path, language, prefix, suffix.
-function! autocoder#context#request() abort
+" The lines of the last request, by buffer: most keys leave them as they are.
+let s:cut = {'buffer': -1}
+
+" A `complete` request at the cursor as JSON, with `fields` and without `v` and `id`.
+function! autocoder#context#request(fields) abort
   let l:path = expand('%:p')
-  let l:request = {'type': 'complete', 'path': empty(l:path) ? v:null : l:path,
+  let l:request = extend({'type': 'complete', 'path': empty(l:path) ? v:null : l:path,
         \ 'document': empty(l:path) ? 'untitled-' .. bufnr('%') : l:path,
-        \ 'language': empty(&filetype) ? v:null : &filetype}
+        \ 'language': empty(&filetype) ? v:null : &filetype}, a:fields)
   let l:share = 1
-  while l:share <= 64
-    call extend(l:request, s:around(s:above / l:share, s:below / l:share))
-    if len(json_encode(l:request)) <= s:longest_request
-      break
+  while 1
+    let l:json = s:encode(extend(l:request, s:around(s:above / l:share, s:below / l:share)))
+    if len(l:json) <= s:longest_request || l:share >= 64
+      return l:json
     endif
     let l:share = l:share * 4
   endwhile
-  return l:request
 endfunction
 
 " Where the cursor is and in which text: two equal places need the same suggestion.
@@ -33,27 +35,54 @@ endfunction
 function! s:around(above, below) abort
   let [l:here, l:at] = [line('.'), col('.') - 1]
   let l:line = getline('.')
-  let l:before = getline(s:first_line(l:here, a:above), l:here - 1)
-  let l:after = getline(l:here + 1, s:last_line(l:here, a:below))
-  return {'prefix': s:text(add(l:before, strpart(l:line, 0, l:at))),
-        \ 'suffix': s:text(insert(l:after, strpart(l:line, l:at)))}
+  let [l:first, l:last] = s:lines_around(l:here, a:above, a:below)
+  let l:before = getline(l:first, l:here - 1)
+  let l:after = getline(l:here + 1, l:last)
+  return {'prefix': join(add(l:before, strpart(l:line, 0, l:at)), "\n"),
+        \ 'suffix': join(insert(l:after, strpart(l:line, l:at)), "\n")}
 endfunction
 
-" Bytes that are no UTF-8 become `?`. Neovim's iconv() lets them pass where both sides are UTF-8,
-" and its json_encode() throws; so the text takes a way around, where it has any.
-function! s:text(lines) abort
-  let l:text = join(a:lines, "\n")
-  if &encoding !=# 'utf-8'
-    return l:text
-  elseif !has('nvim')
-    return iconv(l:text, 'utf-8', 'utf-8')
+" Bytes that are no UTF-8 become `?`: Vim would pass them on, Neovim throws at them.
+function! s:encode(request) abort
+  if !has('nvim')
+    return json_encode(&encoding ==# 'utf-8' ? map(copy(a:request), {_, v -> s:clean(v)}) : a:request)
   endif
   try
-    call json_encode(l:text)
-    return l:text
+    return json_encode(a:request)
   catch /E474/
-    return iconv(iconv(l:text, 'utf-8', 'gb18030'), 'gb18030', 'utf-8')
+    return json_encode(map(copy(a:request), {_, v -> s:clean(v)}))
   endtry
+endfunction
+
+" Neovim's iconv() lets such bytes pass where both sides are UTF-8; so the text takes a way around.
+function! s:clean(value) abort
+  if type(a:value) != v:t_string
+    return a:value
+  elseif has('nvim')
+    return iconv(iconv(a:value, 'utf-8', 'gb18030'), 'gb18030', 'utf-8')
+  endif
+  return iconv(a:value, 'utf-8', 'utf-8')
+endfunction
+
+" The first and the last line to take. Those of the last request serve again while they hold
+" not much less than what is wanted: looking for new ones is most of the work.
+function! s:lines_around(here, above, below) abort
+  if s:cut.buffer != bufnr('%') || s:cut.sizes !=# [a:above, a:below] || !s:fits(a:here)
+    let s:cut = {'buffer': bufnr('%'), 'sizes': [a:above, a:below],
+          \ 'first': s:first_line(a:here, a:above), 'last': s:last_line(a:here, a:below)}
+  endif
+  return [s:cut.first, s:cut.last]
+endfunction
+
+function! s:fits(here) abort
+  let [l:above, l:below] = s:cut.sizes
+  if s:cut.first > a:here || s:cut.last < a:here || s:cut.last > line('$')
+    return 0
+  endif
+  let l:over = line2byte(a:here) - line2byte(s:cut.first)
+  let l:under = line2byte(s:cut.last + 1) - line2byte(a:here + 1)
+  return l:over <= l:above && (l:over > l:above / 4 * 3 || s:cut.first == 1)
+        \ && l:under <= l:below && (l:under > l:below / 4 * 3 || s:cut.last == line('$'))
 endfunction
 
 " The first line such that at most `bytes` bytes lie between its start and line `here`.

@@ -36,7 +36,7 @@ function! autocoder#suggest#leave() abort
     call s:finish('dismissed')
   endif
   if !empty(s:asked)
-    call autocoder#bridge#send({'type': 'cancel', 'target': s:asked}, {_ -> 0})
+    call autocoder#bridge#tell({'type': 'cancel', 'target': s:asked})
     let s:asked = ''
   endif
 endfunction
@@ -125,8 +125,8 @@ function! s:ask(fields, wish) abort
         \ 'head': strpart(getline('.'), 0, col('.') - 1), 'tail': strpart(getline('.'), col('.') - 1),
         \ 'max_lines': a:fields.max_lines, 'alternatives': get(a:fields, 'candidates', 1) > 1,
         \ 'accepted': 0}
-  let l:request = extend(autocoder#context#request(), {'max_tokens': autocoder#setting('max_tokens')})
-  let s:asked = autocoder#bridge#send(extend(l:request, a:fields),
+  let l:fields = extend({'max_tokens': autocoder#setting('max_tokens')}, a:fields)
+  let s:asked = autocoder#bridge#complete(autocoder#context#request(l:fields),
         \ {reply -> s:answer(l:origin, reply, a:wish)})
 endfunction
 
@@ -208,6 +208,6 @@ function! s:finish(event) abort
 endfunction
 
 function! s:feedback(suggestion, event) abort
-  call autocoder#bridge#send({'type': 'feedback', 'target': a:suggestion.id, 'event': a:event,
-        \ 'characters': a:suggestion.accepted, 'candidate': a:suggestion.index}, {_ -> 0})
+  call autocoder#bridge#tell({'type': 'feedback', 'target': a:suggestion.id, 'event': a:event,
+        \ 'characters': a:suggestion.accepted, 'candidate': a:suggestion.index})
 endfunction
