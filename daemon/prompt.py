@@ -140,9 +140,27 @@ class PromptBuilder:
     ) -> Prompt:
         """The serving prompt: both texts cut to the budget, tokenised, put in the model's order."""
         budget = budget or self.budget
-        left = self.encode(prefix[left_edge(prefix, budget.prefix_chars) :])
+        left = self._left(prefix, budget)
         right = self.encode(suffix[: right_edge(suffix, budget.suffix_chars)])
-        return self.assemble(language, left[-budget.prefix_tokens :], right[: budget.suffix_tokens])
+        return self.assemble(language, left, right[: budget.suffix_tokens])
+
+    def _left(self, prefix: str, budget: Budget) -> list[int]:
+        """The tokens of the prefix's end, from an edge that stays while the prefix grows.
+
+        Where tokens are short, the characters let in too many; those in excess go in a block too,
+        since one token less at every keystroke would leave nothing of the cache.
+        """
+        text, limit = prefix[-budget.prefix_chars :], budget.prefix_tokens
+        encoding = self.tokenizer.encode(text, add_special_tokens=False)
+        excess = len(encoding.ids) - limit
+        if excess <= 0:
+            edge = left_edge(prefix, budget.prefix_chars)
+        else:
+            offsets, cut = encoding.offsets, len(prefix) - len(text)
+            first, last = offsets[excess][0], offsets[excess + limit // 4][0]
+            last = max(last, budget.prefix_chars // 4) if cut else last
+            edge = cut + stable_edge(text, first, last)
+        return self.encode(prefix[edge:])[-limit:] if edge else list(encoding.ids[-limit:])
 
     def assemble(
         self, language: str | None, prefix_ids: Sequence[int], suffix_ids: Sequence[int]
@@ -170,15 +188,24 @@ class PromptBuilder:
 def left_edge(text: str, limit: int) -> int:
     """Where a prefix of at most `limit` characters begins: an index into `text`.
 
-    Of the line starts that leave between three quarters and all of `limit`, the one whose line
-    ranks lowest: a line at indentation 0 first, then by a hash of the line. That choice depends on
-    nothing to the left, so it stays while characters are appended, and moves in jumps.
+    One that leaves between three quarters and all of `limit`, and moves in jumps (`stable_edge`).
     """
     if len(text) <= limit:
         return 0
-    first, last = len(text) - limit, len(text) - limit * 3 // 4
+    return stable_edge(text, len(text) - limit, len(text) - limit * 3 // 4)
+
+
+def stable_edge(text: str, first: int, last: int) -> int:
+    """Of the line starts in first…last, the one whose line ranks lowest.
+
+    A line at indentation 0 ranks first, then a hash of the line counts. That choice depends on
+    nothing to the left, so it stays while characters are appended, and moves in jumps. Where no
+    line starts, a hash of the next few characters chooses.
+    """
     starts = _line_starts(text, first, last)
-    return min(starts, key=lambda at: _rank(text, at), default=first)
+    if starts:
+        return min(starts, key=lambda at: _rank(text, at))
+    return min(range(first, last), key=lambda at: _hash(text[at : at + 8]), default=first)
 
 
 def _line_starts(text: str, first: int, last: int) -> list[int]:
@@ -192,7 +219,11 @@ def _line_starts(text: str, first: int, last: int) -> list[int]:
 def _rank(text: str, at: int) -> tuple[bool, int]:
     end = text.find("\n", at)
     line = text[at : end if end != -1 else len(text)]
-    return (not line[:1].isalpha(), crc32(line.encode("utf-8", "replace")))
+    return (not line[:1].isalpha(), _hash(line))
+
+
+def _hash(text: str) -> int:
+    return crc32(text.encode("utf-8", "replace"))
 
 
 def right_edge(text: str, limit: int) -> int:

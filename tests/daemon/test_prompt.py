@@ -58,6 +58,21 @@ def test_typing_appends_and_moves_the_left_edge_seldom(tokenizer: Tokenizer) -> 
     assert 1 <= moves <= 30
 
 
+@pytest.mark.parametrize("separator", ["\n", ";"])
+def test_short_tokens_are_dropped_in_blocks_too(tokenizer: Tokenizer, separator: str) -> None:
+    """A token per character where four characters were expected: the window is full all the time."""
+    builder = PromptBuilder(tokenizer, PromptFormat(), Budget(200, 50, 4.0))
+    text = separator.join(f"x={number}" for number in range(400))
+    moves, earlier = 0, None
+    for cursor in range(900, 1500):
+        prompt = builder.build("python", text[:cursor], "")
+        moves += earlier is not None and prompt.ids[:-2] != earlier.ids[:-1]
+        length = prompt.prefix_stop - prompt.prefix_start
+        assert 150 <= length <= 200
+        earlier = prompt
+    assert 1 <= moves <= 60
+
+
 @pytest.mark.parametrize("limit", [10, 100, 399])
 def test_left_edge_is_a_line_start_within_the_limit(limit: int) -> None:
     text = source(80)
