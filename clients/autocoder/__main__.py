@@ -18,6 +18,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "complete": ("autocoder.clients.complete", "print one suggestion, for scripts"),
     "bridge": ("autocoder.clients.bridge", "newline-delimited JSON on stdio, for thin editors"),
     "vim": ("autocoder.clients.vim_command", "install the plugin for Vim and Neovim"),
+    "sublime": ("autocoder.clients.sublime_command", "install the plugin for Sublime Text 4"),
     "daemon": ("autocoder.daemon.command", "run|start|stop|status|logs of the resident daemon"),
     "doctor": ("autocoder.clients.doctor", "say what is installed, what works, and how to mend it"),
     "train": ("autocoder.train.command", "corpus, tokenizer, pre-training, fine-tuning"),

@@ -12,7 +12,7 @@ MODEL_SIDE = {"autocoder.daemon.engine", "autocoder.daemon.completer", "autocode
 
 
 def modules(folder: str) -> list[Path]:
-    return [p for p in sorted((ROOT / folder).rglob("*.py")) if p.parts[-2] not in ("sublime",)]
+    return [p for p in sorted((ROOT / folder).rglob("*.py")) if "sublime" not in p.parts]
 
 
 def imported(path: Path) -> set[str]:

@@ -1,0 +1,1 @@
+"""What the plugin thinks with. Sublime loads only the files above this folder as plugins."""
