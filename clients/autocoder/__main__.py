@@ -20,6 +20,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "vim": ("autocoder.clients.vim_command", "install the plugin for Vim and Neovim"),
     "sublime": ("autocoder.clients.sublime_command", "install the plugin for Sublime Text 4"),
     "daemon": ("autocoder.daemon.command", "run|start|stop|status|logs of the resident daemon"),
+    "bench": ("autocoder.clients.bench.command", "measure how fast suggestions are here"),
     "doctor": ("autocoder.clients.doctor", "say what is installed, what works, and how to mend it"),
     "train": ("autocoder.train.command", "corpus, tokenizer, pre-training, fine-tuning"),
     "export": ("autocoder.export.command", "turn a checkpoint into a model folder for the daemon"),
