@@ -7,8 +7,10 @@ import pytest
 
 from autocoder.daemon.errors import ConfigError
 from autocoder.daemon.protocol import Complete, Completion, ModelInfo, Suggestion
-from autocoder.train.evaluate.holes import File, comment_lines, holes
-from autocoder.train.evaluate.holes import rows as rows_of_folder
+from autocoder.train.evaluate.comments import comment_spans
+from autocoder.train.evaluate.documents import Document, documents
+from autocoder.train.evaluate.holes import holes
+from autocoder.train.evaluate.holes import rows as rows_of
 from autocoder.train.evaluate.lines import measure
 from autocoder.train.evaluate.rows import Row, read_rows, write_rows
 from autocoder.train.evaluate.scores import edit_similarity, interval, score
@@ -69,27 +71,32 @@ def test_the_interval_covers_the_mean_and_narrows_with_rows() -> None:
 
 
 def test_holes_are_cut_from_the_file_and_put_together_are_the_file() -> None:
-    file = File("a.py", "python", tuple(PYTHON.splitlines(keepends=True)))
-    found = list(holes(file, seed=1, per_file=3))
+    document = Document("a.py", "python", PYTHON)
+    found = list(holes(document, seed=1, per_file=3))
     assert {row.kind for row in found} == {"end_of_line", "line", "block", "comment"}
     for row in found:
         assert row.prefix + row.middle + row.suffix == PYTHON
         assert row.middle.strip()
-    assert found == list(holes(file, seed=1, per_file=3))
-    assert found != list(holes(file, seed=2, per_file=3))
+    assert found == list(holes(document, seed=1, per_file=3))
+    assert found != list(holes(document, seed=2, per_file=3))
 
 
-def test_docstrings_and_comments_are_their_own_kind() -> None:
-    file = File("a.py", "python", tuple(PYTHON.splitlines(keepends=True)))
-    texts = [file.lines[i].strip() for i in sorted(comment_lines(file))]
-    assert texts[0].startswith('"""Adds') and "# plain addition will do" in texts
-    assert not any("return" in text for text in texts)
+def test_docstrings_and_comments_are_found_and_strings_are_not() -> None:
+    java = '/** Adds. */\nint f(String a) { // twice\n  return a + "// no";\n}\n'
+    texts = {
+        language: [text[start:end].strip() for start, end in comment_spans(text, language)]
+        for language, text in (("python", PYTHON), ("java", java))
+    }
+    assert texts["python"][0] == '"""Adds numbers."""'
+    assert texts["python"][-1] == "# plain addition will do"
+    assert texts["java"] == ["/** Adds. */", "// twice"]
+    assert comment_spans("x", "no such language") == []
 
 
 def test_rows_survive_the_file_and_a_broken_line_is_named(tmp_path: Path) -> None:
     (tmp_path / "a.py").write_text(PYTHON)
     (tmp_path / "b.bin").write_bytes(b"\xff\x00")
-    rows = list(rows_of_folder(tmp_path))
+    rows = list(rows_of(documents(tmp_path)))
     assert write_rows(rows, tmp_path / "rows.jsonl") == len(rows)
     assert list(read_rows(tmp_path / "rows.jsonl")) == rows
     (tmp_path / "bad.jsonl").write_text(json.dumps({"language": "python"}) + "\n")

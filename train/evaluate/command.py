@@ -1,14 +1,31 @@
-"""`autocoder eval …`: measure the shipped model, or any model folder, on the CPU or GPU at hand."""
+"""`autocoder eval …`: measure the shipped model, a model folder or a checkpoint.
+
+Knows the options of each measurement and imports what it needs when it is asked for: without
+`--checkpoint` nothing here needs torch.
+"""
 
 import argparse
 import json
-import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from autocoder.daemon.errors import ConfigError
-from autocoder.train.evaluate.rows import read_rows, write_rows
+from autocoder.daemon.prompt import Budget, PromptBuilder
+from autocoder.train.evaluate.progress import progress
+from autocoder.train.evaluate.rows import Row, read_rows, write_rows
+from autocoder.train.evaluate.scores import Score
+
+
+class Measured(Protocol):
+    """What a measurement asks of a model: `shipped.ShippedModel`, `checkpoint.CheckpointModel`."""
+
+    builder: PromptBuilder
+    context: int
+
+    def scored(self, rows: Iterable[Row], *, bits: bool = True) -> Iterator[tuple[Row, Score]]: ...
+    def nats(self, windows: list[list[int]]) -> float: ...
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -18,83 +35,118 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="autocoder eval", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="autocoder eval",
+        description="Measure the bundled model, a model folder, or a checkpoint.",
+    )
     commands = parser.add_subparsers(required=True, metavar="NAME")
-    holes = commands.add_parser("holes", help="make rows from the source files of a folder")
-    holes.add_argument("folder", type=Path, help="folder of source files")
-    holes.add_argument("-o", "--output", type=Path, required=True, help="JSONL file to write")
-    holes.add_argument("--seed", type=int, default=0, help="other seed, other holes (default 0)")
-    holes.add_argument("--per-file", type=int, default=1, help="holes of each kind per file")
-    holes.set_defaults(run=_holes)
-    lines = commands.add_parser("lines", help="exact match, edit similarity and latency on rows")
-    lines.add_argument("file", type=Path, help="JSONL of language, prefix, suffix, middle")
-    lines.add_argument("--limit", type=int, help="measure the first N rows only")
-    lines.set_defaults(run=_lines)
-    perplexity = commands.add_parser("perplexity", help="bits per byte and perplexity by language")
-    perplexity.add_argument("source", type=Path, help="folder of source files, or JSONL with text")
-    perplexity.add_argument("--limit-bytes", type=int, default=200_000, help="bytes per language")
-    perplexity.set_defaults(run=_perplexity)
-    for command in (lines, perplexity):
-        command.add_argument("--model", type=Path, help="model folder (default: the bundled one)")
-        command.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    for add in (_add_perplexity, _add_lines, _add_holes):
+        add(commands)
     return parser
 
 
-def _holes(options: argparse.Namespace) -> int:
-    from autocoder.train.evaluate.holes import rows
+def _measuring(commands: Any, name: str, text: str, run: Any) -> argparse.ArgumentParser:
+    """A subcommand with the options that choose a model and a form of output."""
+    command: argparse.ArgumentParser = commands.add_parser(name, help=text, description=text)
+    which = command.add_mutually_exclusive_group()
+    which.add_argument("--model", type=Path, help="model folder (default: the bundled one)")
+    which.add_argument(
+        "--checkpoint", type=Path, help="Hugging Face folder, batched by torch (a GPU if there)"
+    )
+    command.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    command.set_defaults(run=run)
+    return command
 
-    if not options.folder.is_dir():
-        raise ConfigError(f"no folder {options.folder}")
-    made = rows(options.folder, seed=options.seed, per_file=options.per_file)
-    count = write_rows(made, options.output)
-    print(f"{count} rows in {options.output}")
-    return 0
+
+def _add_perplexity(commands: Any) -> None:
+    text = "bits per byte and perplexity by language"
+    command = _measuring(commands, "perplexity", text, _perplexity)
+    command.add_argument("source", type=Path, help="folder of sources, or .jsonl(.xz) with text")
+    command.add_argument(
+        "--limit-bytes", type=int, default=500_000, help="bytes per language (default 500000)"
+    )
+    command.add_argument("--window", type=int, default=2048, help="tokens (default 2048)")
+    command.add_argument("--seed", type=int, default=0, help="other seed, other files of a folder")
 
 
-def _lines(options: argparse.Namespace) -> int:
-    from itertools import islice
+def _add_lines(commands: Any) -> None:
+    text = "exact match, edit similarity, bits per byte and latency on rows"
+    command = _measuring(commands, "lines", text, _lines)
+    command.add_argument("file", type=Path, help="JSONL of language, prefix, suffix, middle")
+    command.add_argument("--limit", type=int, help="measure the first N rows only")
+    command.add_argument("--no-bits", action="store_true", help="no bits per byte: half the time")
+    add = command.add_argument
+    add("--prefix-tokens", type=int, default=Budget.prefix_tokens, help="of the prompt")
+    add("--suffix-tokens", type=int, default=Budget.suffix_tokens, help="of the prompt")
 
-    from autocoder.daemon.completer import load_completer
-    from autocoder.train.evaluate.lines import measure
 
-    rows = list(islice(read_rows(options.file), options.limit))
-    if not rows:
-        raise ConfigError(f"{options.file} has no rows")
-    return _show(measure(load_completer(options.model), _with_progress(rows)), options.json)
+def _add_holes(commands: Any) -> None:
+    text = "make rows for `eval lines` from source files, and measure them"
+    command = _measuring(commands, "holes", text, _holes)
+    command.add_argument("source", type=Path, help="folder of sources, or .jsonl(.xz) with text")
+    command.add_argument("-o", "--output", type=Path, help="write the rows here; measure nothing")
+    command.add_argument("--seed", type=int, default=0, help="other seed, other holes (default 0)")
+    command.add_argument("--per-file", type=int, default=1, help="holes of each kind per file")
+    command.add_argument("--limit", type=int, help="rows of each kind and language, at most")
+
+
+def _model(options: argparse.Namespace, budget: Budget | None = None) -> Measured:
+    if options.checkpoint:
+        from autocoder.train.evaluate.checkpoint import CheckpointModel
+
+        return CheckpointModel(options.checkpoint, budget=budget)
+    from autocoder.train.evaluate.shipped import ShippedModel
+
+    return ShippedModel(options.model, budget=budget)
 
 
 def _perplexity(options: argparse.Namespace) -> int:
-    from autocoder.train.evaluate.perplexity import measure
+    from autocoder.train.evaluate.documents import documents
+    from autocoder.train.evaluate.perplexity import chosen, measure
 
-    return _show(measure(options.model, options.source, options.limit_bytes), options.json)
+    found = documents(options.source, options.seed)
+    model = _model(options)
+    texts = chosen(found, model.builder.form.controls, options.limit_bytes)
+    window = min(options.window, model.context)
+    result = measure(progress(texts, what="documents"), model.builder, model.nats, window)
+    return _show(result, options.json)
 
 
-def _with_progress(rows: list[Any]) -> Any:
-    for number, row in enumerate(rows, 1):
-        if sys.stderr.isatty():
-            print(f"\r{number}/{len(rows)}", end="", file=sys.stderr, flush=True)
-        yield row
-    if sys.stderr.isatty():
-        print("\r", end="", file=sys.stderr)
+def _lines(options: argparse.Namespace) -> int:
+    rows = list(islice(read_rows(options.file), options.limit))
+    if not rows:
+        raise ConfigError(f"{options.file} has no rows; `autocoder eval holes DIR` makes some")
+    budget = Budget(options.prefix_tokens, options.suffix_tokens)
+    return _measure_rows(_model(options, budget), rows, options, bits=not options.no_bits)
+
+
+def _holes(options: argparse.Namespace) -> int:
+    from autocoder.train.evaluate.documents import documents
+    from autocoder.train.evaluate.holes import rows
+
+    found = documents(options.source, options.seed)
+    made = rows(found, seed=options.seed, per_file=options.per_file, limit=options.limit)
+    if options.output:
+        count = write_rows(progress(made), options.output)
+        print(json.dumps({"rows": count}) if options.json else f"{count} rows in {options.output}")
+        return 0
+    listed = list(made)
+    if not listed:
+        raise ConfigError(f"{options.source} has no code to make holes in; give Python or Java")
+    return _measure_rows(_model(options), listed, options, bits=True)
+
+
+def _measure_rows(
+    model: Measured, rows: list[Row], options: argparse.Namespace, *, bits: bool
+) -> int:
+    from autocoder.train.evaluate.lines import summarise
+
+    scored = progress(model.scored(rows, bits=bits), len(rows))
+    return _show(summarise(scored), options.json)
 
 
 def _show(result: dict[str, Any], as_json: bool) -> int:
+    from autocoder.train.evaluate.tables import table
+
     print(json.dumps(result, indent=2) if as_json else table(result))
     return 0
-
-
-def table(result: dict[str, Any]) -> str:
-    """A Markdown table: one row per language, and per kind of hole where there are kinds."""
-    languages: dict[str, dict[str, Any]] = dict(result["by_language"])
-    for language, kinds in result.get("by_kind", {}).items():
-        languages |= {f"{language}: {kind}": record for kind, record in kinds.items() if kind}
-    columns = [name for name in next(iter(languages.values()), {}) if name != "ci"]
-    lines = [f"| | {' | '.join(columns)} |", "| --- |" + " ---: |" * len(columns)]
-    for language, record in languages.items():
-        cells = " | ".join(_cell(record.get(name)) for name in columns)
-        lines.append(f"| {language} | {cells} |")
-    return "\n".join(lines)
-
-
-def _cell(value: object) -> str:
-    return f"{value:.3f}" if isinstance(value, float) else str(value)

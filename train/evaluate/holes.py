@@ -1,133 +1,152 @@
-"""Makes rows from source files: the holes that a cursor makes. Seeded, so that a set can be remade.
+"""Makes rows from source texts: the holes that a cursor makes. Seeded, so a set can be remade.
 
-Kinds: `end_of_line` (the cursor somewhere in a line, the rest of the line missing), `line` (a whole
-line missing, the cursor after its indentation), `block` (two to six lines missing), `comment` (the
-rest of a line of a comment or docstring). Knows no model.
+Kinds: `end_of_line` (the cursor anywhere in a line, every character alike, the rest of the line
+missing), `line` (a whole line missing, the cursor behind its indentation), `block` (two to six
+lines of code missing), `comment` (the rest of a line of a comment or docstring, with the text on
+both sides of it). The first three are cut out of code only. The suffix begins with the line break,
+as an editor's does. Knows no model.
 """
 
 import random
 import re
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
-from autocoder.daemon.languages import language_of
+from autocoder.train.evaluate.comments import comment_spans, is_inside
+from autocoder.train.evaluate.documents import Document
 from autocoder.train.evaluate.rows import Row
 
-MAX_FILE_BYTES = 400_000
-COMMENT = re.compile(r"^\s*(#|//|/?\*)\s*\w")
-QUOTES = ('"""', "'''")
+LINE = re.compile(r"[^\n]*\n|[^\n]+")  # not splitlines, which also breaks at form feeds
+SHORTEST_LINE = 4  # visible characters of a line worth a hole
+LONGEST_LINE = 200  # longer ones are data
+SKIPPED_LINES = 3  # a file's first lines have nothing before them
 
 
 @dataclass(frozen=True)
-class File:
-    """A source file's text by lines, line breaks kept."""
+class Lines:
+    """A document by lines, line breaks kept, and which lines are code and which are prose."""
 
-    path: str
-    language: str
+    document: Document
     lines: tuple[str, ...]
+    code: tuple[int, ...]
+    prose: tuple[int, ...]
+
+    @staticmethod
+    def of(document: Document) -> "Lines":
+        lines = tuple(LINE.findall(document.text))
+        spans = comment_spans(document.text, document.language)
+        code: list[int] = []
+        prose: list[int] = []
+        at = 0
+        for number, line in enumerate(lines):
+            visible = len(line.strip())
+            if SHORTEST_LINE <= visible <= LONGEST_LINE and number >= SKIPPED_LINES:
+                first = at + len(line) - len(line.lstrip())
+                last = at + len(line.rstrip()) - 1
+                inside = is_inside(spans, first), is_inside(spans, last)
+                if all(inside):
+                    prose.append(number)
+                elif not any(inside):
+                    code.append(number)
+            at += len(line)
+        return Lines(document, lines, tuple(code), tuple(prose))
 
     def text(self, first: int, last: int) -> str:
         return "".join(self.lines[first:last])
 
-
-def rows(folder: Path, *, seed: int = 0, per_file: int = 1) -> Iterator[Row]:
-    """Holes of every kind from each file below `folder`, the same for the same seed and files."""
-    for path in sorted(folder.rglob("*")):
-        file = read(path, folder)
-        if file is not None:
-            yield from holes(file, seed, per_file)
-
-
-def read(path: Path, folder: Path) -> File | None:
-    """The file, or None where it is none of our languages, binary, or too large."""
-    language = language_of(path)
-    if language is None or not path.is_file() or path.stat().st_size > MAX_FILE_BYTES:
-        return None
-    try:
-        text = path.read_text(encoding="utf-8")
-    except UnicodeDecodeError:
-        return None
-    name = path.relative_to(folder).as_posix()
-    return File(name, language, tuple(text.replace("\r\n", "\n").splitlines(keepends=True)))
+    def row(self, first: int, cut: int, last: int, end: int, kind: str) -> Row:
+        """The hole from character `cut` of line `first` to character `end` of line `last`."""
+        if first == last:
+            middle = self.lines[first][cut:end]
+        else:
+            middle = self.lines[first][cut:] + self.text(first + 1, last) + self.lines[last][:end]
+        return Row(
+            self.document.language,
+            self.text(0, first) + self.lines[first][:cut],
+            self.lines[last][end:] + self.text(last + 1, len(self.lines)),
+            middle,
+            kind,
+            self.document.path,
+        )
 
 
-def holes(file: File, seed: int, per_file: int) -> Iterator[Row]:
-    """Up to `per_file` holes of each kind."""
-    chance = random.Random(f"{seed}:{file.path}")
-    comments = comment_lines(file)
-    code = [
-        i
-        for i, line in enumerate(file.lines)
-        if i not in comments and len(line.strip()) > 3 and i > 2
-    ]
-    for kind, places, make in _kinds(code, sorted(comments)):
+Maker = Callable[[Lines, int, random.Random], Row | None]
+
+
+def rows(
+    documents: Iterable[Document], *, seed: int = 0, per_file: int = 1, limit: int | None = None
+) -> Iterator[Row]:
+    """Up to `per_file` holes of each kind from each document, the same for the same seed.
+
+    `limit` bounds the rows of one kind in one language.
+    """
+    made: Counter[tuple[str, str]] = Counter()
+    for document in documents:
+        full = {
+            kind for kind in KINDS if limit is not None and made[document.language, kind] >= limit
+        }
+        for row in holes(document, seed, per_file, [kind for kind in KINDS if kind not in full]):
+            if limit is None or made[row.language, row.kind] < limit:
+                made[row.language, row.kind] += 1
+                yield row
+
+
+def holes(
+    document: Document, seed: int = 0, per_file: int = 1, kinds: Iterable[str] | None = None
+) -> Iterator[Row]:
+    """Up to `per_file` holes of each kind (default: all) of one document."""
+    wanted = tuple(KINDS if kinds is None else kinds)
+    if not wanted:
+        return
+    lines = Lines.of(document)
+    for kind in wanted:
+        chance = random.Random(f"{seed}:{kind}:{document.path}")
+        places = lines.prose if kind == "comment" else lines.code
         for at in chance.sample(places, min(per_file, len(places))):
-            row = make(file, at, kind, chance)
+            row = KINDS[kind](lines, at, chance)
             if row is not None:
                 yield row
 
 
-Maker = Callable[[File, int, str, random.Random], Row | None]
+def _end_of_line(
+    lines: Lines, at: int, chance: random.Random, kind: str = "end_of_line"
+) -> Row | None:
+    """The cursor behind at least one visible character, at least one visible one missing."""
+    first, end = _visible(lines.lines[at])
+    cut = chance.randrange(first + 1, end)
+    return lines.row(at, cut, at, end, kind)
 
 
-def _kinds(code: list[int], comments: list[int]) -> list[tuple[str, list[int], Maker]]:
-    return [
-        ("end_of_line", code, _end_of_line),
-        ("line", code, _line),
-        ("block", code, _block),
-        ("comment", comments, _end_of_line),
-    ]
+def _comment(lines: Lines, at: int, chance: random.Random) -> Row | None:
+    return _end_of_line(lines, at, chance, "comment")
 
 
-def comment_lines(file: File) -> set[int]:
-    """Numbers (from 0) of lines that are comment or docstring text."""
-    found, inside = set(), ""
-    for number, line in enumerate(file.lines):
-        stripped = line.strip()
-        opened = next((q for q in QUOTES if stripped.startswith(q)), "")
-        if inside or (opened and file.language == "python") or COMMENT.match(line):
-            if len(stripped) > 8:
-                found.add(number)
-            inside = _still_inside(inside, opened, stripped)
-    return found
+def _line(lines: Lines, at: int, chance: random.Random) -> Row | None:
+    first, end = _visible(lines.lines[at])
+    return lines.row(at, first, at, end, "line")
 
 
-def _still_inside(inside: str, opened: str, stripped: str) -> str:
-    if inside:
-        return "" if inside in stripped else inside
-    return opened if opened and opened not in stripped[3:] else ""
-
-
-def _end_of_line(file: File, at: int, kind: str, chance: random.Random) -> Row | None:
-    line = file.lines[at].rstrip("\n")
-    indent = len(line) - len(line.lstrip())
-    if len(line) - indent < 4:
+def _block(lines: Lines, at: int, chance: random.Random) -> Row | None:
+    last = at
+    for below in range(at + 1, min(at + 1 + chance.randrange(1, 6), len(lines.lines))):
+        if below in lines.prose:
+            break
+        last = below if lines.lines[below].strip() else last
+    if last == at:
         return None
-    cut = chance.randrange(indent + 1, len(line) - 1)
-    before, after = file.text(0, at) + line[:cut], file.lines[at][len(line) :]
-    return Row(
-        file.language,
-        before,
-        after + file.text(at + 1, len(file.lines)),
-        line[cut:],
-        kind,
-        file.path,
-    )
+    first, _ = _visible(lines.lines[at])
+    return lines.row(at, first, last, _visible(lines.lines[last])[1], "block")
 
 
-def _line(file: File, at: int, kind: str, chance: random.Random) -> Row | None:
-    return _lines(file, at, at + 1, kind)
+def _visible(line: str) -> tuple[int, int]:
+    """Where a line's visible text begins and ends."""
+    return len(line) - len(line.lstrip()), len(line.rstrip())
 
 
-def _block(file: File, at: int, kind: str, chance: random.Random) -> Row | None:
-    last = at + chance.randrange(2, 7)
-    return _lines(file, at, last, kind) if last < len(file.lines) else None
-
-
-def _lines(file: File, first: int, last: int, kind: str) -> Row:
-    whole = file.text(first, last)
-    indent = len(whole) - len(whole.lstrip(" \t"))
-    middle = whole[indent:].rstrip("\n")
-    rest = whole[indent + len(middle) :] + file.text(last, len(file.lines))
-    return Row(file.language, file.text(0, first) + whole[:indent], rest, middle, kind, file.path)
+KINDS: dict[str, Maker] = {
+    "end_of_line": _end_of_line,
+    "line": _line,
+    "block": _block,
+    "comment": _comment,
+}

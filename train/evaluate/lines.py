@@ -1,55 +1,66 @@
-"""Runs rows through a completer, one at a time, as an editor would ask. Knows no torch.
+"""Runs rows through a completer and sums up: by language, by kind of hole, by place of the cursor.
 
-A row whose hole is within one line is asked with `max_lines` 1, as SantaCoder's single-line
-infilling is scored; a longer one without a limit of lines: the model must close the hole itself.
+Knows no torch: `ask` serves one row after the other, as an editor would; batches are the affair of
+`autocoder.train.evaluate.batching`, whose answers are summed up here as well.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from time import perf_counter
+from typing import Any
 
-from autocoder.daemon.protocol import Complete, Completer
-from autocoder.train.evaluate.rows import Row
+from autocoder.daemon.protocol import Completer
+from autocoder.train.evaluate.asking import request
+from autocoder.train.evaluate.rows import Row, kind_of
 from autocoder.train.evaluate.scores import Score, score, summary
 
-MAX_TOKENS = 128
+Surprise = Callable[[Row], float]
+"""Nats of a row's middle, its closing token included."""
 
 
-def ask(completer: Completer, row: Row) -> Score:
-    """One row's score."""
-    one_line = "\n" not in row.middle.strip()
-    request = Complete(
-        prefix=row.prefix,
-        suffix=row.suffix,
-        language=row.language,
-        max_tokens=MAX_TOKENS,
-        max_lines=1 if one_line else 0,
-    )
+def ask(completer: Completer, row: Row) -> tuple[str, float]:
+    """The best suggestion for a row ("" for none) and the milliseconds it took."""
     began = perf_counter()
-    answer = completer.complete(request, lambda: False)
-    text = answer.suggestions[0].text if answer.suggestions else ""
-    return score(text, row.middle, (perf_counter() - began) * 1000)
+    answer = completer.complete(request(row), lambda: False)
+    ms = (perf_counter() - began) * 1000
+    return (answer.suggestions[0].text if answer.suggestions else ""), ms
 
 
-def measure(completer: Completer, rows: Iterable[Row]) -> dict[str, object]:
-    """`{"by_language": {...}, "by_kind": {language: {kind: {...}}}}` of all rows."""
-    found: dict[tuple[str, str], list[Score]] = defaultdict(list)
+def asked(
+    completer: Completer, rows: Iterable[Row], surprise: Surprise | None = None
+) -> Iterator[tuple[Row, Score]]:
+    """Every row with its score, one after the other."""
     for row in rows:
-        found[row.language, row.kind].append(ask(completer, row))
-    languages = sorted({language for language, _ in found})
+        text, ms = ask(completer, row)
+        yield row, score(text, row.middle, ms, surprise(row) if surprise else None)
+
+
+def measure(
+    completer: Completer, rows: Iterable[Row], surprise: Surprise | None = None
+) -> dict[str, Any]:
+    """The summary of all rows; see `summarise`."""
+    return summarise(asked(completer, rows, surprise))
+
+
+def summarise(scored: Iterable[tuple[Row, Score]]) -> dict[str, Any]:
+    """`by_language` {language: record}, `by_kind` and `by_cursor` {language: {slice: record}}."""
+    whole: dict[str, list[Score]] = defaultdict(list)
+    kinds: dict[str, dict[str, list[Score]]] = defaultdict(lambda: defaultdict(list))
+    cursors: dict[str, dict[str, list[Score]]] = defaultdict(lambda: defaultdict(list))
+    for row, result in scored:
+        whole[row.language].append(result)
+        kinds[row.language][kind_of(row)].append(result)
+        if row.wants_one_line:
+            cursors[row.language][row.cursor].append(result)
     return {
-        "by_language": {
-            language: summary(
-                [s for (name, _), scores in found.items() if name == language for s in scores]
-            )
-            for language in languages
-        },
-        "by_kind": {
-            language: {
-                kind: summary(scores)
-                for (name, kind), scores in sorted(found.items())
-                if name == language
-            }
-            for language in languages
-        },
+        "by_language": {name: summary(scores) for name, scores in sorted(whole.items())},
+        "by_kind": _slices(kinds),
+        "by_cursor": _slices(cursors),
+    }
+
+
+def _slices(found: dict[str, dict[str, list[Score]]]) -> dict[str, Any]:
+    return {
+        language: {name: summary(scores) for name, scores in sorted(slices.items())}
+        for language, slices in sorted(found.items())
     }

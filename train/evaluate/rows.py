@@ -1,7 +1,7 @@
 """The rows that a model is measured on: a hole in a file, and what stood in it.
 
 One JSON object a line: `{"language", "prefix", "suffix", "middle"}`, optionally `"kind"` (the sort
-of hole) and `"path"`. Knows no model.
+of hole) and `"path"`; other fields are ignored. Knows no model.
 """
 
 import json
@@ -10,6 +10,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from autocoder.daemon.errors import ConfigError
+from autocoder.train.evaluate.comments import comment_spans, is_inside
+
+NEEDED = ("language", "prefix", "suffix", "middle")
 
 
 @dataclass(frozen=True)
@@ -23,29 +26,61 @@ class Row:
     kind: str = ""
     path: str = ""
 
+    @property
+    def wants_one_line(self) -> bool:
+        """Whether all that is visible of the middle is on one line."""
+        return "\n" not in self.middle.strip()
+
+    @property
+    def cursor(self) -> str:
+        """`in_word` where the cursor stands between two letters of a word, else `between_words`."""
+        inside = _in_word(self.prefix[-1:]) and _in_word(self.middle[:1])
+        return "in_word" if inside else "between_words"
+
+
+def _in_word(character: str) -> bool:
+    return character.isalnum() or character == "_"
+
+
+def kind_of(row: Row) -> str:
+    """The row's own kind, or what its text says: comment, block, line, end_of_line, in_line."""
+    if row.kind:
+        return row.kind
+    text = row.prefix + row.middle + row.suffix
+    first = len(row.prefix) + len(row.middle) - len(row.middle.lstrip())
+    if is_inside(comment_spans(text, row.language), first):
+        return "comment"
+    if not row.wants_one_line:
+        return "block"
+    if (row.middle + row.suffix).lstrip(" \t").removeprefix(row.middle.strip()).partition("\n")[0]:
+        return "in_line"
+    return "end_of_line" if row.prefix.rpartition("\n")[2].strip() else "line"
+
 
 def read_rows(path: Path) -> Iterator[Row]:
     """The rows of a JSONL file. Raises ConfigError naming the line that is no row."""
     if not path.is_file():
-        raise ConfigError(f"no file {path}; `autocoder eval holes DIR` makes one")
-    with path.open(encoding="utf-8") as lines:
+        raise ConfigError(f"no file {path}; `autocoder eval holes DIR -o {path}` makes one")
+    with path.open("rb") as lines:
         for number, line in enumerate(lines, 1):
             if line.strip():
                 yield _row(line, f"{path}:{number}")
 
 
-def _row(line: str, where: str) -> Row:
+def _row(line: bytes, where: str) -> Row:
     try:
-        record = json.loads(line)
-        fields = {name: record[name] for name in ("language", "prefix", "suffix", "middle")}
+        record = json.loads(line.decode("utf-8"))
+        fields = {name: record[name] for name in NEEDED}
     except (ValueError, KeyError, TypeError) as error:
         raise ConfigError(
-            f"{where} is no row ({error}); a row is one JSON object with the strings "
-            "language, prefix, suffix and middle"
+            f"{where} is no row ({error!r}); a row is one JSON object with the strings "
+            "language, prefix, suffix and middle. Mend or delete the line."
         ) from error
-    if not all(isinstance(value, str) for value in fields.values()):
-        raise ConfigError(f"{where}: language, prefix, suffix and middle must be strings")
-    return Row(**fields, kind=str(record.get("kind", "")), path=str(record.get("path", "")))
+    for name, value in fields.items():
+        if not isinstance(value, str):
+            raise ConfigError(f"{where}: {name} is {value!r}, but must be a string. Mend the line.")
+    optional = {name: str(record.get(name) or "") for name in ("kind", "path")}
+    return Row(**{**fields, "language": fields["language"].lower()}, **optional)
 
 
 def write_rows(rows: Iterable[Row], path: Path) -> int:
