@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autocoder.daemon.protocol import Completer
-from autocoder.train.evaluate.lines import ask
+from autocoder.train.evaluate.lines import Answer, ask
 from autocoder.train.evaluate.rows import Row
 
 LARGEST_BATCH = 16_384  # tokens of one batch, padding included
@@ -134,7 +134,7 @@ def ask_all(
     completer: Callable[[LaneGraph], Completer],
     rows: Iterable[Row],
     lanes: int,
-) -> Iterator[tuple[Row, str, float]]:
+) -> Iterator[Answer]:
     """Every row with its answer and the milliseconds it took within the batch, in any order.
 
     `completer` makes one lane's completer over the given graph.

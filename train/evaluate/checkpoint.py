@@ -17,6 +17,7 @@ from autocoder.daemon.protocol import ModelInfo
 from autocoder.export.checkpoint import load_checkpoint
 from autocoder.train.evaluate.asking import prompt_and_middle
 from autocoder.train.evaluate.batching import LaneGraph, ask_all
+from autocoder.train.evaluate.lines import Answer
 from autocoder.train.evaluate.rows import Row
 from autocoder.train.evaluate.scores import Score, score
 from autocoder.train.evaluate.torch_model import TorchModel
@@ -60,19 +61,21 @@ class CheckpointModel:
             engine, self.builder, self._detokenizer, self._info, provider=self._kind
         )
 
+    def answers(self, rows: Iterable[Row]) -> Iterator[Answer]:
+        """Every row with its answer and its time within a batch, in any order."""
+        return ask_all(self._model, self.completer, rows, self.lanes)
+
     def scored(self, rows: Iterable[Row], *, bits: bool = True) -> Iterator[tuple[Row, Score]]:
         """Every row with its score, in any order. Times are within a batch: compare no latency."""
-        waiting: list[tuple[Row, str, float]] = []
-        for answer in ask_all(self._model, self.completer, rows, self.lanes):
+        waiting: list[Answer] = []
+        for answer in self.answers(rows):
             waiting.append(answer)
             if len(waiting) == SCORED_TOGETHER[self._kind]:
                 yield from self._scores(waiting, bits)
                 waiting = []
         yield from self._scores(waiting, bits)
 
-    def _scores(
-        self, answers: Sequence[tuple[Row, str, float]], bits: bool
-    ) -> Iterator[tuple[Row, Score]]:
+    def _scores(self, answers: Sequence[Answer], bits: bool) -> Iterator[tuple[Row, Score]]:
         nats = self._surprise([row for row, _, _ in answers]) if bits and answers else None
         for number, (row, text, ms) in enumerate(answers):
             yield row, score(text, row.middle, ms, nats[number] if nats else None)

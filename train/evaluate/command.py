@@ -6,6 +6,7 @@ Knows the options of each measurement and imports what it needs when it is asked
 
 import argparse
 import json
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any, Protocol
 
 from autocoder.daemon.errors import ConfigError
 from autocoder.daemon.prompt import Budget, PromptBuilder
+from autocoder.train.evaluate.lines import Answer
 from autocoder.train.evaluate.progress import progress
 from autocoder.train.evaluate.rows import Row, read_rows, write_rows
 from autocoder.train.evaluate.scores import Score
@@ -24,6 +26,7 @@ class Measured(Protocol):
     builder: PromptBuilder
     context: int
 
+    def answers(self, rows: Iterable[Row]) -> Iterator[Answer]: ...
     def scored(self, rows: Iterable[Row], *, bits: bool = True) -> Iterator[tuple[Row, Score]]: ...
     def nats(self, windows: list[list[int]]) -> float: ...
 
@@ -40,7 +43,7 @@ def _parser() -> argparse.ArgumentParser:
         description="Measure the bundled model, a model folder, or a checkpoint.",
     )
     commands = parser.add_subparsers(required=True, metavar="NAME")
-    for add in (_add_perplexity, _add_lines, _add_holes):
+    for add in (_add_perplexity, _add_lines, _add_holes, _add_rename):
         add(commands)
     return parser
 
@@ -90,6 +93,12 @@ def _add_holes(commands: Any) -> None:
     command.add_argument("--limit", type=int, help="rows of each kind and language, at most")
 
 
+def _add_rename(commands: Any) -> None:
+    text = "whether continuations follow renamed identifiers, and what misleads them"
+    command = _measuring(commands, "rename", text, _rename)
+    command.add_argument("--show", action="store_true", help="print every continuation as well")
+
+
 def _model(options: argparse.Namespace, budget: Budget | None = None) -> Measured:
     if options.checkpoint:
         from autocoder.train.evaluate.checkpoint import CheckpointModel
@@ -134,6 +143,20 @@ def _holes(options: argparse.Namespace) -> int:
     if not listed:
         raise ConfigError(f"{options.source} has no code to make holes in; give Python or Java")
     return _measure_rows(_model(options), listed, options, bits=True)
+
+
+def _rename(options: argparse.Namespace) -> int:
+    from autocoder.train.evaluate.rename import measure
+
+    model = _model(options)
+
+    def ask(rows: list[Row]) -> Iterator[Answer]:
+        for row, text, ms in progress(model.answers(rows), len(rows)):
+            if options.show:
+                print(f"{row.path}: {row.middle!r} wanted, {text!r} given", file=sys.stderr)
+            yield row, text, ms
+
+    return _show(measure(ask), options.json)
 
 
 def _measure_rows(

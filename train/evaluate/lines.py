@@ -5,7 +5,7 @@ Knows no torch: `ask` serves one row after the other, as an editor would; batche
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from time import perf_counter
 from typing import Any
 
@@ -14,8 +14,8 @@ from autocoder.train.evaluate.asking import request
 from autocoder.train.evaluate.rows import Row, kind_of
 from autocoder.train.evaluate.scores import Score, score, summary
 
-Surprise = Callable[[Row], float]
-"""Nats of a row's middle, its closing token included."""
+Answer = tuple[Row, str, float]
+"""A row, the text that was suggested ("" for none), and the milliseconds it took."""
 
 
 def ask(completer: Completer, row: Row) -> tuple[str, float]:
@@ -26,20 +26,16 @@ def ask(completer: Completer, row: Row) -> tuple[str, float]:
     return (answer.suggestions[0].text if answer.suggestions else ""), ms
 
 
-def asked(
-    completer: Completer, rows: Iterable[Row], surprise: Surprise | None = None
-) -> Iterator[tuple[Row, Score]]:
-    """Every row with its score, one after the other."""
+def answers(completer: Completer, rows: Iterable[Row]) -> Iterator[Answer]:
+    """Every row with its answer and the milliseconds it took, one after the other."""
     for row in rows:
-        text, ms = ask(completer, row)
-        yield row, score(text, row.middle, ms, surprise(row) if surprise else None)
+        yield row, *ask(completer, row)
 
 
-def measure(
-    completer: Completer, rows: Iterable[Row], surprise: Surprise | None = None
-) -> dict[str, Any]:
+def measure(completer: Completer, rows: Iterable[Row]) -> dict[str, Any]:
     """The summary of all rows; see `summarise`."""
-    return summarise(asked(completer, rows, surprise))
+    found = answers(completer, rows)
+    return summarise((row, score(text, row.middle, ms)) for row, text, ms in found)
 
 
 def summarise(scored: Iterable[tuple[Row, Score]]) -> dict[str, Any]:

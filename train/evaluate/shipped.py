@@ -12,9 +12,9 @@ from autocoder.daemon.prompt import Budget, PromptBuilder
 from autocoder.daemon.protocol import Completer
 from autocoder.train.evaluate.asking import prompt_and_middle
 from autocoder.train.evaluate.likelihood import Likelihood
-from autocoder.train.evaluate.lines import asked
+from autocoder.train.evaluate.lines import Answer, answers
 from autocoder.train.evaluate.rows import Row
-from autocoder.train.evaluate.scores import Score
+from autocoder.train.evaluate.scores import Score, score
 
 
 class ShippedModel:
@@ -36,9 +36,14 @@ class ShippedModel:
             self._completer = load_completer(self._model.path, budget=self._budget)
         return self._completer
 
+    def answers(self, rows: Iterable[Row]) -> Iterator[Answer]:
+        """Every row with its answer and its time, in order."""
+        return answers(self.completer, rows)
+
     def scored(self, rows: Iterable[Row], *, bits: bool = True) -> Iterator[tuple[Row, Score]]:
         """Every row with its score, in order; `bits`: with the surprise of the wanted text."""
-        return asked(self.completer, rows, self._surprise if bits else None)
+        for row, text, ms in self.answers(rows):
+            yield row, score(text, row.middle, ms, self._surprise(row) if bits else None)
 
     def _surprise(self, row: Row) -> float:
         prompt, middle = prompt_and_middle(self.builder, row)
