@@ -11,6 +11,8 @@ import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
+from autocoder.daemon.engine_prefill import hand_over
+
 CUDA = "CUDAExecutionProvider"
 
 
@@ -33,7 +35,9 @@ class DecoderSession:
         device = "cuda" if CUDA in ort.get_available_providers() and "cuda" in graph.name else "cpu"
         providers = [CUDA] if device == "cuda" else ["CPUExecutionProvider"]
         chosen = options(threads, spinning=spinning)
+        made = hand_over(graph.with_suffix(".json"), chosen)
         self.session = ort.InferenceSession(str(graph), chosen, providers=providers)
+        del made
         self.length = 0
         self._binding = self.session.io_binding()
         self._caches = [

@@ -19,6 +19,8 @@ from autocoder.daemon.model_folder import ModelFolder
 from autocoder.export.checkpoint import Checkpoint, load_checkpoint, rotary_tables
 from autocoder.export.graph import DecoderGraph
 from autocoder.export.optimum_model import trace
+from autocoder.export.prefill import NAME as PREFILL
+from autocoder.export.prefill import made_at_load, prefill_graph, record
 from autocoder.export.providers import CPU, CUDA, EXACT, Provider, for_provider, quantise_constants
 from autocoder.export.quantise import Quantised
 from autocoder.export.rewrite import Fusions, Shape, rewrite
@@ -86,7 +88,7 @@ def decoder(checkpoint: Checkpoint, fusions: Fusions | None = None) -> DecoderGr
 def write_graphs(
     graph: DecoderGraph, grids: Mapping[str, Quantised], folder: Path, name: str, scratch: Path
 ) -> None:
-    """Write cpu.onnx and cuda.onnx with their one weights.bin; exact.onnx goes to `scratch`.
+    """Write the graphs of the folder with their one weights.bin; exact.onnx goes to `scratch`.
 
     `exact.onnx` is the CPU's graph with float32 products, for verification only; it reads the
     same weights through a link beside it.
@@ -94,6 +96,8 @@ def write_graphs(
     with WeightsFile(folder / WEIGHTS) as weights:
         for provider, place in ((CPU, folder), (CUDA, folder), (EXACT, scratch)):
             _write(graph, grids, provider, place, name, weights)
+        if grids:
+            _write_prefill(for_provider(graph, dict(grids), CPU), grids, folder, name, weights)
     if scratch != folder:
         (scratch / WEIGHTS).hardlink_to(folder / WEIGHTS)
 
@@ -111,6 +115,21 @@ def _write(
     onnx.save(model, str(place / f"{provider.name}.onnx"))
 
 
+def _write_prefill(
+    cpu: DecoderGraph,
+    grids: Mapping[str, Quantised],
+    folder: Path,
+    name: str,
+    weights: WeightsFile,
+) -> None:
+    made = prefill_graph(cpu)
+    stored = weights.initializers(made.constants)
+    model = made.to_model([*stored, *made_at_load(cpu, grids)], name)
+    onnx.save(model, str(folder / f"{PREFILL}.onnx"))
+    listed = record(cpu, grids, weights)
+    (folder / f"{PREFILL}.json").write_text(listed, encoding="utf-8")
+
+
 def manifest(
     checkpoint: Checkpoint, folder: Path, settings: Settings, report: Report
 ) -> dict[str, Any]:
@@ -124,7 +143,7 @@ def manifest(
         "context": checkpoint.context,
         "prompt": checkpoint.prompt.to_manifest(),
         "quantisation": settings.quantisation,
-        "graphs": {"cpu": "cpu.onnx", "cuda": "cuda.onnx"},
+        "graphs": {path.stem: path.name for path in files if path.suffix == ".onnx"},
         "files": {path.name: model_folder.file_hash(path) for path in files},
         "sizes": {path.name: path.stat().st_size for path in files},
         "licence": settings.licence or card.get("licence", ""),

@@ -43,6 +43,10 @@ class WeightsFile:
         """Store the constants of one graph; returns its initializers in order."""
         return [self._initializer(name, value) for name, value in constants.items()]
 
+    def place(self, value: Array) -> int:
+        """Where the bytes of a constant begin in the file; they are stored if they are not yet."""
+        return self._store(np.asarray(value, order="C"))
+
     def _initializer(self, name: str, value: Array) -> TensorProto:
         value = np.asarray(value, order="C")
         if value.nbytes <= INLINE_BYTES:
