@@ -17,12 +17,13 @@ from tokenizers import Tokenizer
 from autocoder.daemon import model_folder
 from autocoder.daemon.decoding import Decoding, Draft
 from autocoder.daemon.detokenizer import Detokenizer, readable
-from autocoder.daemon.engine import Engine, LiveSequence
+from autocoder.daemon.engine import CACHE_BYTES, Engine
 from autocoder.daemon.engine_graph import OnnxGraph
 from autocoder.daemon.engine_session import CUDA, open_session
 from autocoder.daemon.errors import ModelError
 from autocoder.daemon.filters import refine
 from autocoder.daemon.languages import language_of
+from autocoder.daemon.live_sequence import LiveSequence
 from autocoder.daemon.prompt import Budget, PromptBuilder
 from autocoder.daemon.protocol import (
     Cancelled,
@@ -42,7 +43,6 @@ CHUNK = {
     False: 64,
     True: 512,
 }  # tokens a pass, on the CPU and on CUDA: how long a cancelled request lasts
-CACHE_BYTES = 64 * 1024 * 1024  # for all sequences' keys and values together
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ class ModelCompleter:
         source = Source.of(request)
         prompt = self._builder.build(source.language, source.prefix, source.suffix)
         interrupt = partial(_raise_if, cancelled)
-        sequence, cached, logits = self._engine.prefill(prompt.ids, interrupt)
+        sequence, cached, logits = self._engine.prefill(prompt.ids, interrupt, request.document)
         prompted = perf_counter()
         decoding = self._decoding(request, source, interrupt)
         found: dict[str, Suggestion] = {}
@@ -201,6 +201,7 @@ def load_completer(
     provider: str = "auto",
     threads: int | None = None,
     budget: Budget | None = None,
+    cache_bytes: int = CACHE_BYTES,
 ) -> ModelCompleter:
     """Load a model folder, by default the bundled one, and open its graph on the best provider.
 
@@ -218,7 +219,7 @@ def load_completer(
             f"{graph.vocabulary}; export the model again"
         )
     return ModelCompleter(
-        Engine(graph, sequences=sequences(graph), chunk=CHUNK[opened.provider == CUDA]),
+        Engine(graph, cache_bytes=cache_bytes, chunk=CHUNK[opened.provider == CUDA]),
         PromptBuilder(tokenizer, model.prompt, budget),
         Detokenizer(tokenizer),
         model.info,
@@ -244,8 +245,3 @@ def capacity(budget: Budget, context: int) -> int:
     """Tokens of a cache: the longest prompt and the longest suggestion, within the context."""
     prompt = budget.prefix_tokens + budget.suffix_tokens + SPECIAL_TOKENS
     return min(context, prompt + LONGEST_ANSWER)
-
-
-def sequences(graph: OnnxGraph) -> int:
-    """How many sequences' caches fit the memory granted to them; at least one, at most four."""
-    return max(1, min(4, CACHE_BYTES // graph.shape.bytes_at(graph.capacity)))

@@ -6,7 +6,7 @@ from itertools import accumulate
 from random import Random
 
 from autocoder.daemon.detokenizer import Detokenizer
-from autocoder.daemon.engine import Interrupt, LiveSequence
+from autocoder.daemon.live_sequence import Interrupt, LiveSequence
 from autocoder.daemon.sampling import Logits, Sampling, choose, probability
 from autocoder.daemon.stopping import StopRules
 

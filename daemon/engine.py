@@ -1,92 +1,106 @@
 """Token ids in, logits out, recomputing only what no cached sequence already holds.
 
-A `LiveSequence` is a run of token ids whose keys and values lie in one cache. The engine keeps a
-few of them, continues the one that shares the longest beginning with the new ids, rolls it back
-by its length alone, and runs only the rest, in chunks, so that a newer request can interrupt.
+A prompt continues the sequence that shares its longest beginning, within a budget of memory.
 
-Knows token ids and a `Graph`; knows no text, no sockets, no ONNX.
+The sequences of all documents and clients are one pool. Where rolling the best one back would throw
+away more than a few tokens, it is left alone, and what is shared is copied into another: copying a
+token's keys and values costs a hundredth of computing them. When memory is short, sequences that a
+later one of the same document has replaced go first, the longest unused first, so that nobody who
+jumps about in one document evicts another's only sequence while there is something else to give.
+
+Knows token ids and the names of documents; knows no text and no model.
 """
 
-from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from autocoder.daemon.errors import ModelError
+from autocoder.daemon.live_sequence import (
+    Graph,
+    Interrupt,
+    LiveSequence,
+    Logits,
+    PlainGraph,
+    ServingGraph,
+)
 
-Interrupt = Callable[[], None]
-"""Called before every pass; whatever it raises ends the work, and the cache stays valid."""
-
-
-class Graph(Protocol):
-    """A model's forward pass over keys and values that stay in place (docs/architecture.md)."""
-
-    capacity: int
-
-    def new_cache(self) -> Any:
-        """Room for the keys and values of one sequence of at most `capacity` tokens."""
-        ...
-
-    def run(self, cache: Any, past: int, ids: NDArray[np.int64]) -> NDArray[np.float32]:
-        """Append `ids` (T,) after the `past` tokens of `cache`; the last one's logits (V,).
-
-        The result is overwritten by the next run. Raises ModelError if the pass fails.
-        """
-        ...
+CACHE_BYTES = 64 * 1024 * 1024
+MOST_SEQUENCES = 16
+REDONE = 48  # tokens that may be thrown away for the sake of one sequence fewer
+ROOM_TO_WRITE = 64  # tokens of a suggestion for which memory is set aside
 
 
-class LiveSequence:
-    """Token ids whose keys and values are in the cache."""
+@dataclass(eq=False)
+class Kept:
+    """A sequence, the document whose prompt it last held, and how long that prompt was."""
 
-    def __init__(self, graph: Graph, chunk: int) -> None:
-        self.ids: list[int] = []
-        self._graph = graph
-        self._chunk = chunk
-        self._cache = graph.new_cache()
+    sequence: LiveSequence
+    document: str = ""
+    prompt_length: int = 0
+    used: int = 0
 
-    @property
-    def room(self) -> int:
-        """How many tokens still fit."""
-        return self._graph.capacity - len(self.ids)
 
-    def rewind(self, length: int) -> None:
-        """Forget all but the first `length` tokens; their keys and values stay as they are."""
-        del self.ids[length:]
+@dataclass(frozen=True)
+class Claim:
+    """A sequence that holds the first `cached` ids of a prompt, and what stood behind them there.
 
-    def extend(self, ids: Sequence[int], interrupt: Interrupt) -> NDArray[np.float32]:
-        """Append at least one token; the logits (V,) after the last, until the next pass.
+    `forgotten` is what was just rolled back: for a prompt that was asked before, its continuation.
+    """
 
-        Raises ModelError if they do not fit, and whatever `interrupt` raises between two chunks;
-        the chunks done by then stay.
-        """
-        if not 0 < len(ids) <= self.room:
-            raise ModelError(
-                f"{len(ids)} tokens do not fit behind the {len(self.ids)} of "
-                f"{self._graph.capacity}; send a shorter prefix or lower the context budget"
-            )
-        for start in range(0, len(ids), self._chunk):
-            interrupt()
-            part = ids[start : start + self._chunk]
-            logits = self._graph.run(self._cache, len(self.ids), np.asarray(part, np.int64))
-            self.ids += part
-        return logits
+    sequence: LiveSequence
+    cached: int
+    forgotten: tuple[int, ...] = field(default=())
 
 
 class Engine:
-    """A graph and the sequences kept for it, at most `sequences`, the longest unused replaced."""
+    """A graph and its live sequences: one at least, at most `sequences` and `cache_bytes` of them.
 
-    def __init__(self, graph: Graph, *, sequences: int = 3, chunk: int = 64) -> None:
+    Memory is counted as the tokens that were written, since the rest of a cache is pages that were
+    never touched. `chunk` is how many tokens a pass takes.
+    """
+
+    def __init__(
+        self,
+        graph: Graph | ServingGraph,
+        *,
+        sequences: int = MOST_SEQUENCES,
+        cache_bytes: int = CACHE_BYTES,
+        chunk: int = 64,
+    ) -> None:
+        self.guesses = isinstance(graph, ServingGraph)  # whether several rows can be had at once
         self.capacity = graph.capacity
-        self._graph = graph
-        self._limit = sequences
+        self._graph = graph if isinstance(graph, ServingGraph) else PlainGraph(graph)
+        self._most = sequences
+        self._budget = cache_bytes
         self._chunk = chunk
-        self._live: list[LiveSequence] = []  # the most recently used last
+        self._pool: list[Kept] = []
+        self._clock = 0
+
+    @property
+    def bytes(self) -> int:
+        """The memory of all sequences."""
+        return sum(self._bytes(kept) for kept in self._pool)
+
+    def __len__(self) -> int:
+        return len(self._pool)
 
     def prefill(
-        self, ids: Sequence[int], interrupt: Interrupt
-    ) -> tuple[LiveSequence, int, NDArray[np.float32]]:
+        self, ids: Sequence[int], interrupt: Interrupt, document: str = ""
+    ) -> tuple[LiveSequence, int, Logits]:
         """A sequence holding exactly `ids`, how many of them were cached, the last one's logits.
+
+        Raises as `claim` does, and whatever `interrupt` raises.
+        """
+        claim = self.claim(ids, document)
+        logits = claim.sequence.extend(ids[claim.cached :], interrupt)
+        return claim.sequence, claim.cached, logits
+
+    def claim(self, ids: Sequence[int], document: str = "") -> Claim:
+        """The sequence to compute the rest of `ids` in: at least their last token is left to run,
+        even where it is cached, since its logits are wanted.
 
         Raises ModelError where `ids` is empty or longer than the capacity.
         """
@@ -94,33 +108,76 @@ class Engine:
             raise ModelError(
                 f"a prompt of {len(ids)} tokens; this model takes 1 to {self.capacity}"
             )
-        sequence = self._sequence_for(ids)
-        # The last token is run again even where it is cached: its logits are wanted.
-        cached = min(common_prefix(sequence.ids, ids), len(ids) - 1)
-        sequence.rewind(cached)
-        return sequence, cached, sequence.extend(ids[cached:], interrupt)
+        best, shared = self._best(ids, document)
+        shared = min(shared, len(ids) - 1)
+        if best is not None and shared and self._cheap_to_rewind(best, shared):
+            forgotten = tuple(best.sequence.ids[shared:])
+            best.sequence.rewind(shared)
+            self._make_room(best, len(ids))
+        else:
+            best, forgotten = self._begun(best, shared, len(ids)), ()
+        self._clock += 1
+        best.document, best.prompt_length, best.used = document, len(ids), self._clock
+        return Claim(best.sequence, len(best.sequence.ids), forgotten)
 
-    def _sequence_for(self, ids: Sequence[int]) -> LiveSequence:
-        """The best match if it shares half of the shorter one, else a new one, else the oldest.
+    def _best(self, ids: Sequence[int], document: str) -> tuple[Kept | None, int]:
+        wanted = np.asarray(ids, np.int64)
+        rated = [(common_prefix(kept.sequence.ids, wanted), kept) for kept in self._pool]
+        shared, best = max(
+            rated,
+            key=lambda pair: (pair[0], pair[1].document == document, pair[1].used),
+            default=(0, None),
+        )
+        return best, shared
 
-        Half, because two documents of one language share their first tokens, and one must not
-        cost the other its cache for so little.
+    @staticmethod
+    def _cheap_to_rewind(kept: Kept, shared: int) -> bool:
+        """Whether little of a prompt is lost. What was generated behind it is not counted."""
+        lost = min(kept.prompt_length, len(kept.sequence.ids)) - shared
+        return lost <= min(REDONE, shared)
+
+    def _begun(self, source: Kept | None, shared: int, length: int) -> Kept:
+        """A new sequence, with what it shares copied from `source`, which stays if there is room.
+
+        Where nothing else can go, `source` itself is rolled back.
         """
-        best = max(self._live, key=lambda live: common_prefix(live.ids, ids), default=None)
-        if best is None or 2 * common_prefix(best.ids, ids) < min(len(best.ids), len(ids)):
-            best = self._new_sequence()
-        if best in self._live:
-            self._live.remove(best)
-        self._live.append(best)
-        return best
+        needed = self._graph.cache_bytes(self._reach(length))
+        self._evict(needed, source, 1)
+        if source is not None and not self._fits(needed, 1):
+            source.sequence.rewind(shared)
+            return source
+        kept = Kept(LiveSequence(self._graph, self._chunk))
+        if source is not None:
+            kept.sequence.copy_from(source.sequence, shared)
+        self._pool.append(kept)
+        return kept
 
-    def _new_sequence(self) -> LiveSequence:
-        if len(self._live) < self._limit:
-            return LiveSequence(self._graph, self._chunk)
-        return self._live[0]
+    def _make_room(self, kept: Kept, length: int) -> None:
+        """Memory for what `kept` is about to write."""
+        grown = self._graph.cache_bytes(max(self._reach(length), kept.sequence.written))
+        self._evict(grown - self._bytes(kept), kept, 0)
+
+    def _reach(self, length: int) -> int:
+        return min(length + ROOM_TO_WRITE, self.capacity)
+
+    def _evict(self, needed: int, spared: Kept | None, more: int) -> None:
+        """Drop sequences until `more` of `needed` bytes fit, or only `spared` is left."""
+        latest = {kept.document: kept.used for kept in sorted(self._pool, key=lambda k: k.used)}
+        for kept in sorted(self._pool, key=lambda k: (latest[k.document] == k.used, k.used)):
+            if self._fits(needed, more):
+                return
+            if kept is not spared:
+                self._pool.remove(kept)
+
+    def _fits(self, needed: int, more: int) -> bool:
+        return self.bytes + needed <= self._budget and len(self._pool) + more <= self._most
+
+    def _bytes(self, kept: Kept) -> int:
+        return self._graph.cache_bytes(kept.sequence.written)
 
 
-def common_prefix(one: Sequence[int], other: Sequence[int]) -> int:
+def common_prefix(one: Sequence[int], other: Sequence[int] | NDArray[np.int64]) -> int:
     """How many tokens the two have in common from the start."""
     limit = min(len(one), len(other))
-    return next((at for at in range(limit) if one[at] != other[at]), limit)
+    differ = np.flatnonzero(np.asarray(one[:limit]) != np.asarray(other[:limit]))
+    return int(differ[0]) if len(differ) else limit

@@ -3,10 +3,17 @@
 The cache's buffers are bound once, as input and as output, so that no pass copies keys or values;
 only the new ids go in and one row of logits comes out. Knows arrays; knows no text, no sockets.
 
-On a CPU the buffers are zero pages that cost memory only where tokens were written. CUDA graphs
-would need fixed addresses for `input_ids` and `past_length` as well: `OnnxGraph.run` is the place.
+On a CPU the buffers are zero pages that cost memory only where tokens were written, and go back to
+the system with the cache. CUDA graphs would need fixed addresses for `input_ids` and `past_length`
+as well: `OnnxGraph._pass` is the place.
+
+On a CPU the runtime multiplies one row by another kernel than several, whose rounding differs (by
+up to 0.3 in a logit, the activations being int8), while passes of two tokens and more agree to the
+last bit however the tokens are shared out among them. Serving therefore asks for no pass of fewer
+than `least` tokens, and what is generated depends neither on the cache nor on what was guessed.
 """
 
+import mmap
 import re
 from dataclasses import dataclass
 from math import prod
@@ -47,6 +54,7 @@ class BoundCache:
 
     binding: Any
     buffers: tuple[Any, ...]
+    arrays: tuple[NDArray[Any], ...]  # (1, K, C, H) each, the memory itself; none on CUDA
 
 
 class OnnxGraph:
@@ -55,45 +63,88 @@ class OnnxGraph:
     def __init__(self, session: Any, capacity: int, *, cuda: bool = False) -> None:
         self.capacity = capacity
         self.shape = cache_shape(session)
-        self._session = session
-        self._device = "cuda" if cuda else "cpu"
-        self._last = np.zeros(1, np.int64)
-        self._past = np.zeros(1, np.int32)
         self.vocabulary = vocabulary(session)
-        self._logits: NDArray[np.float32] = np.zeros((1, 1, self.vocabulary), np.float32)
+        self._session = session
+        self._cuda = cuda
+        self.least = 1 if cuda else 2
+        self._past = np.zeros(1, np.int32)
+        self._logits: dict[int, Any] = {}
 
     def new_cache(self) -> BoundCache:
-        """Zeros, bound as `past` and as `present`, and the place for the logits."""
+        """Zeros, bound as `past` and as `present`."""
         from onnxruntime import OrtValue
 
         binding = self._session.io_binding()
-        logits = OrtValue.ortvalue_from_numpy(self._logits)
-        binding.bind_ortvalue_output("logits", logits)
-        buffers = [logits]
-        for layer in range(self.shape.layers):
-            for part in ("key", "value"):
-                zeros = np.zeros(self.shape.buffer(self.capacity), self.shape.dtype)
-                buffer = OrtValue.ortvalue_from_numpy(zeros, self._device, 0)
-                binding.bind_ortvalue_input(f"past.{layer}.{part}", buffer)
-                binding.bind_ortvalue_output(f"present.{layer}.{part}", buffer)
-                buffers.append(buffer)
-        return BoundCache(binding, tuple(buffers))
+        names = [(i, part) for i in range(self.shape.layers) for part in ("key", "value")]
+        arrays = zero_pages(len(names), self.shape.buffer(self.capacity), self.shape.dtype)
+        buffers = []
+        for (layer, part), zeros in zip(names, arrays, strict=True):
+            buffer = OrtValue.ortvalue_from_numpy(zeros, "cuda" if self._cuda else "cpu", 0)
+            binding.bind_ortvalue_input(f"past.{layer}.{part}", buffer)
+            binding.bind_ortvalue_output(f"present.{layer}.{part}", buffer)
+            buffers.append(buffer)
+        return BoundCache(binding, tuple(buffers), () if self._cuda else arrays)
+
+    def copy_cache(self, source: BoundCache, target: BoundCache, length: int) -> bool:
+        """See `ServingGraph.copy_cache`."""
+        for one, other in zip(source.arrays, target.arrays, strict=True):
+            other[:, :, :length] = one[:, :, :length]
+        return bool(source.arrays)
+
+    def cache_bytes(self, length: int) -> int:
+        """See `ServingGraph.cache_bytes`."""
+        if self._cuda:
+            return self.shape.bytes_at(self.capacity)
+        head = length * self.shape.size * self.shape.dtype.itemsize
+        return 2 * self.shape.layers * self.shape.heads * whole_pages(head)
 
     def run(self, cache: BoundCache, past: int, ids: NDArray[np.int64]) -> NDArray[np.float32]:
         """See `Graph.run`."""
+        row: NDArray[np.float32] = self.run_rows(cache, past, ids, 1)[0]
+        return row
+
+    def run_rows(
+        self, cache: BoundCache, past: int, ids: NDArray[np.int64], rows: int
+    ) -> NDArray[np.float32]:
+        """See `ServingGraph.run_rows`."""
         if not 0 <= ids.min() <= ids.max() < self.vocabulary:  # the runtime would not notice
             raise ModelError(f"a token id outside 0…{self.vocabulary - 1}; {EXPORT_AGAIN}")
-        self._last[0] = len(ids) - 1
         self._past[0] = past
+        logits = self._place_for(rows)
         try:
             cache.binding.bind_cpu_input("input_ids", ids[None, :])
             cache.binding.bind_cpu_input("past_length", self._past)
-            cache.binding.bind_cpu_input("rows", self._last)
+            cache.binding.bind_cpu_input("rows", np.arange(len(ids) - rows, len(ids)))
+            cache.binding.bind_ortvalue_output("logits", logits)
             self._session.run_with_iobinding(cache.binding)
         except Exception as error:  # the runtime has an exception class for each status code
             raise ModelError(f"the model's forward pass failed: {error}") from error
-        logits: NDArray[np.float32] = self._logits[0, 0]
-        return logits
+        found: NDArray[np.float32] = logits.numpy()[0]
+        return found
+
+    def _place_for(self, rows: int) -> Any:
+        """The logits of so many rows; the same place each time."""
+        from onnxruntime import OrtValue
+
+        if rows not in self._logits:
+            place = np.zeros((1, rows, self.vocabulary), np.float32)
+            self._logits[rows] = OrtValue.ortvalue_from_numpy(place)
+        return self._logits[rows]
+
+
+def zero_pages(
+    count: int, shape: tuple[int, ...], dtype: np.dtype[Any]
+) -> tuple[NDArray[Any], ...]:
+    """Arrays of zeros in one mapping of their own, whose pages take memory when first written."""
+    size = whole_pages(prod(shape) * dtype.itemsize)
+    memory = mmap.mmap(-1, count * size)
+    flat = (np.frombuffer(memory, dtype, prod(shape), number * size) for number in range(count))
+    return tuple(array.reshape(shape) for array in flat)
+
+
+def whole_pages(size: int) -> int:
+    """`size` bytes, rounded up to pages."""
+    return -(-size // mmap.PAGESIZE) * mmap.PAGESIZE
 
 
 def cache_shape(session: Any) -> CacheShape:

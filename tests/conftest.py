@@ -42,6 +42,8 @@ class FakeGraph:
     lists (past, tokens) of each run.
     """
 
+    least = 1
+
     def __init__(self, answer: NextToken, vocabulary: int, capacity: int = 512) -> None:
         self.answer = answer
         self.vocabulary = vocabulary
@@ -51,12 +53,28 @@ class FakeGraph:
     def new_cache(self) -> NDArray[np.int64]:
         return np.full(self.capacity, -1, np.int64)
 
+    def copy_cache(self, source: NDArray[np.int64], target: NDArray[np.int64], length: int) -> bool:
+        target[:length] = source[:length]
+        return True
+
+    def cache_bytes(self, length: int) -> int:
+        return length
+
     def run(
         self, cache: NDArray[np.int64], past: int, ids: NDArray[np.int64]
     ) -> NDArray[np.float32]:
+        return self.run_rows(cache, past, ids, 1)[0]
+
+    def run_rows(
+        self, cache: NDArray[np.int64], past: int, ids: NDArray[np.int64], rows: int
+    ) -> NDArray[np.float32]:
         self.passes.append((past, len(ids)))
         cache[past : past + len(ids)] = ids
-        given = self.answer(tuple(int(token) for token in cache[: past + len(ids)]))
+        ends = range(past + len(ids) - rows + 1, past + len(ids) + 1)
+        return np.stack([self._logits(tuple(int(t) for t in cache[:end])) for end in ends])
+
+    def _logits(self, past: tuple[int, ...]) -> NDArray[np.float32]:
+        given = self.answer(past)
         rest = max(0.0, 1.0 - sum(given.values())) / self.vocabulary
         chances = np.full(self.vocabulary, max(rest, 1e-12))
         for token, chance in given.items():
