@@ -145,9 +145,14 @@ class Suggester:
         if not texts or not possible(self._view) or (self.is_visible() and not explicit):
             return
         offer.id, offer.texts, offer.index = str(reply["id"]), texts, step % len(texts)
-        rest = offer.rest(self._typed(offer.origin))
+        rest = None if self._is_stale(offer.origin) else offer.rest(self._typed(offer.origin))
         if rest and (explicit or (self._line_before(), rest) not in self._dismissed):
             self._show(offer)
+
+    def _is_stale(self, origin: Origin) -> bool:
+        """Was the text changed without the caret having moved on, as it does in typing?"""
+        changed = self._view.change_count() != origin.change_count
+        return changed and caret(self._view) == origin.point
 
     def _texts(self, reply: dict[str, Any]) -> list[str]:
         """The suggestions' texts, as they will stand in this buffer."""
