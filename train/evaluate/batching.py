@@ -2,26 +2,26 @@
 
 Each of `lanes` threads has a whole completer of its own, prompt, stops, filters and all, so that
 a checkpoint is asked by the very code that serves; only the graph beneath is shared. A lane that
-wants a pass waits until every other lane wants one too, or has no rows left; then all the passes
+wants a pass waits until every other lane wants one too, or has no items left; then all the passes
 run as few batches of like lengths, and each lane goes on. A lane that has its answer takes the next
-row at once, so batches stay full to the end.
+item at once, so batches stay full to the end.
 
-Knows threads, rows and a `Batched` graph; knows no torch.
+Knows threads and a `Batched` graph; knows no torch, and not what is asked.
 """
 
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from queue import SimpleQueue
-from typing import Any, Protocol
+from typing import Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from autocoder.daemon.protocol import Completer
-from autocoder.train.evaluate.lines import Answer, ask
-from autocoder.train.evaluate.rows import Row
 
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 LARGEST_BATCH = 16_384  # tokens of one batch, padding included
 
 
@@ -35,6 +35,13 @@ class Pass:
     logits: NDArray[np.float32] | None = None
     error: BaseException | None = None
     done: threading.Event = field(default_factory=threading.Event)
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A lane has no items left, or failed."""
+
+    error: BaseException | None
 
 
 class Batched(Protocol):
@@ -74,7 +81,7 @@ class Lanes:
         return wanted.logits
 
     def leave(self) -> None:
-        """A lane has no rows left."""
+        """A lane has no items left."""
         with self._changed:
             self._running -= 1
             self._changed.notify()
@@ -132,41 +139,41 @@ class LaneGraph:
 def ask_all(
     model: Batched,
     completer: Callable[[LaneGraph], Completer],
-    rows: Iterable[Row],
+    items: Iterable[Item],
+    ask: Callable[[Completer, Item], Result],
     lanes: int,
-) -> Iterator[Answer]:
-    """Every row with its answer and the milliseconds it took within the batch, in any order.
+) -> Iterator[Result]:
+    """`ask` of every item, in any order; `completer` makes one lane's over the given graph.
 
-    `completer` makes one lane's completer over the given graph.
+    Raises what the first lane that fails raises.
     """
     gathered = Lanes(model, lanes)
-    source, taking = iter(rows), threading.Lock()
-    answers: SimpleQueue[Any] = SimpleQueue()
-
-    def take() -> Row | None:
-        with taking:
-            return next(source, None)
+    source, taking = iter(items), threading.Lock()
+    results: SimpleQueue[Result | Ended] = SimpleQueue()
 
     def lane() -> None:
+        error: BaseException | None = None
         try:
             asking = completer(LaneGraph(gathered))
-            while (row := take()) is not None:
-                answers.put((row, *ask(asking, row)))
-        except BaseException as error:
-            answers.put(error)
+            while True:
+                with taking:
+                    item = next(source, None)
+                if item is None:
+                    return
+                results.put(ask(asking, item))
+        except BaseException as raised:
+            error = raised
         finally:
             gathered.leave()
-            answers.put(None)
+            results.put(Ended(error))
 
-    server = threading.Thread(target=gathered.serve, daemon=True)
-    for thread in [server, *(threading.Thread(target=lane, daemon=True) for _ in range(lanes))]:
-        thread.start()
-    left = lanes
-    while left:
-        answer = answers.get()
-        if isinstance(answer, BaseException):
-            raise answer
-        if answer is None:
-            left -= 1
-        else:
-            yield answer
+    for work in [gathered.serve, *[lane] * lanes]:
+        threading.Thread(target=work, daemon=True).start()
+    while lanes:
+        result = results.get()
+        if not isinstance(result, Ended):
+            yield result
+            continue
+        if result.error is not None:
+            raise result.error
+        lanes -= 1

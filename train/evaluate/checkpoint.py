@@ -4,7 +4,7 @@ Batched on a GPU where torch sees one (bfloat16), otherwise on the CPU (float32)
 transformers, and is imported only for `--checkpoint`.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import torch
@@ -13,11 +13,11 @@ from autocoder.daemon.completer import ModelCompleter, capacity, fitted
 from autocoder.daemon.detokenizer import Detokenizer
 from autocoder.daemon.engine import Engine
 from autocoder.daemon.prompt import Budget, PromptBuilder
-from autocoder.daemon.protocol import ModelInfo
+from autocoder.daemon.protocol import Completer, ModelInfo
 from autocoder.export.checkpoint import load_checkpoint
 from autocoder.train.evaluate.asking import prompt_and_middle
-from autocoder.train.evaluate.batching import LaneGraph, ask_all
-from autocoder.train.evaluate.lines import Answer
+from autocoder.train.evaluate.batching import Item, LaneGraph, Result, ask_all
+from autocoder.train.evaluate.lines import Answer, ask
 from autocoder.train.evaluate.rows import Row
 from autocoder.train.evaluate.scores import Score, score
 from autocoder.train.evaluate.torch_model import TorchModel
@@ -61,14 +61,16 @@ class CheckpointModel:
             engine, self.builder, self._detokenizer, self._info, provider=self._kind
         )
 
-    def answers(self, rows: Iterable[Row]) -> Iterator[Answer]:
-        """Every row with its answer and its time within a batch, in any order."""
-        return ask_all(self._model, self.completer, rows, self.lanes)
+    def each(
+        self, items: Iterable[Item], ask: Callable[[Completer, Item], Result]
+    ) -> Iterator[Result]:
+        """`ask` of every item, many at a time, in any order; times are those within a batch."""
+        return ask_all(self._model, self.completer, items, ask, self.lanes)
 
     def scored(self, rows: Iterable[Row], *, bits: bool = True) -> Iterator[tuple[Row, Score]]:
         """Every row with its score, in any order. Times are within a batch: compare no latency."""
         waiting: list[Answer] = []
-        for answer in self.answers(rows):
+        for answer in self.each(rows, ask):
             waiting.append(answer)
             if len(waiting) == SCORED_TOGETHER[self._kind]:
                 yield from self._scores(waiting, bits)

@@ -7,17 +7,21 @@ Knows the options of each measurement and imports what it needs when it is asked
 import argparse
 import json
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from autocoder.daemon.errors import ConfigError
 from autocoder.daemon.prompt import Budget, PromptBuilder
-from autocoder.train.evaluate.lines import Answer
+from autocoder.daemon.protocol import Completer
+from autocoder.train.evaluate.lines import Answer, ask
 from autocoder.train.evaluate.progress import progress
 from autocoder.train.evaluate.rows import Row, read_rows, write_rows
 from autocoder.train.evaluate.scores import Score
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
 class Measured(Protocol):
@@ -26,7 +30,9 @@ class Measured(Protocol):
     builder: PromptBuilder
     context: int
 
-    def answers(self, rows: Iterable[Row]) -> Iterator[Answer]: ...
+    def each(
+        self, items: Iterable[Item], ask: Callable[[Completer, Item], Result]
+    ) -> Iterator[Result]: ...
     def scored(self, rows: Iterable[Row], *, bits: bool = True) -> Iterator[tuple[Row, Score]]: ...
     def nats(self, windows: list[list[int]]) -> float: ...
 
@@ -43,7 +49,7 @@ def _parser() -> argparse.ArgumentParser:
         description="Measure the bundled model, a model folder, or a checkpoint.",
     )
     commands = parser.add_subparsers(required=True, metavar="NAME")
-    for add in (_add_perplexity, _add_lines, _add_holes, _add_rename):
+    for add in (_add_perplexity, _add_lines, _add_holes, _add_rename, _add_memory):
         add(commands)
     return parser
 
@@ -99,6 +105,15 @@ def _add_rename(commands: Any) -> None:
     command.add_argument("--show", action="store_true", help="print every continuation as well")
 
 
+def _add_memory(commands: Any) -> None:
+    text = "longest verbatim overlaps of continuations with the training corpus"
+    command = _measuring(commands, "memory", text, _memory)
+    command.add_argument("corpus", type=Path, help="folder of shards (.jsonl.xz) or of sources")
+    command.add_argument("--unseen", type=Path, help="the same of what the model never saw")
+    command.add_argument("--prompts", type=int, default=100, help="per language (default 100)")
+    command.add_argument("--seed", type=int, default=0, help="other seed, other cuts")
+
+
 def _model(options: argparse.Namespace, budget: Budget | None = None) -> Measured:
     if options.checkpoint:
         from autocoder.train.evaluate.checkpoint import CheckpointModel
@@ -150,13 +165,33 @@ def _rename(options: argparse.Namespace) -> int:
 
     model = _model(options)
 
-    def ask(rows: list[Row]) -> Iterator[Answer]:
-        for row, text, ms in progress(model.answers(rows), len(rows)):
+    def answers(rows: list[Row]) -> Iterator[Answer]:
+        for row, text, ms in progress(model.each(rows, ask), len(rows)):
             if options.show:
                 print(f"{row.path}: {row.middle!r} wanted, {text!r} given", file=sys.stderr)
             yield row, text, ms
 
-    return _show(measure(ask), options.json)
+    return _show(measure(answers), options.json)
+
+
+def _memory(options: argparse.Namespace) -> int:
+    from autocoder.train.evaluate.documents import documents
+    from autocoder.train.evaluate.memory import continued, measure, prompts
+
+    model = _model(options)
+    languages = model.builder.form.controls
+    sources = [("seen", options.corpus), ("unseen", options.unseen)]
+    asked = [
+        prompt
+        for group, source in sources
+        if source
+        for prompt in prompts(documents(source), group, options.prompts, languages, options.seed)
+    ]
+    if not any(prompt.group == "seen" for prompt in asked):
+        raise ConfigError(f"{options.corpus} has no document of 1000 characters; give the corpus")
+    found = list(progress(model.each(asked, continued), len(asked), "prompts"))
+    result = measure(found, progress(documents(options.corpus), what="documents of the corpus"))
+    return _show(result, options.json)
 
 
 def _measure_rows(

@@ -1,4 +1,4 @@
-"""The source files that are measured on: from a folder, or from a corpus shard.
+"""The source files that are measured on: from a folder, or from corpus shards.
 
 Files come in an order that the seed decides, so that the first ones are a fair sample of all.
 Vendored, generated and fixture files of a folder are left out by their paths, as the corpus does.
@@ -18,6 +18,7 @@ from autocoder.daemon.languages import language_of
 from autocoder.train.corpus.paths import unwanted_path
 
 MAX_FILE_BYTES = 400_000
+SHARDS = (".jsonl", ".jsonl.xz")
 
 
 @dataclass(frozen=True)
@@ -30,13 +31,18 @@ class Document:
 
 
 def documents(source: Path, seed: int = 0) -> Iterator[Document]:
-    """The texts of a folder's source files, or of JSONL (`.jsonl`, `.jsonl.xz`) lines.
+    """The texts of a folder's source files, or of JSONL lines: a `.jsonl` or `.jsonl.xz` file, or
+    all of them in a folder.
 
     A line is an object with `language` and `text`, and a `path` if it has one, which is the form
     of the corpus. Raises ConfigError for a missing source and for a line that is none.
     """
     if source.is_dir():
-        yield from _of_folder(source, seed)
+        shards = sorted(path for path in source.iterdir() if path.name.endswith(SHARDS))
+        for shard in shards:
+            yield from _of_lines(shard)
+        if not shards:
+            yield from _of_folder(source, seed)
     elif source.is_file():
         yield from _of_lines(source)
     else:

@@ -1,11 +1,11 @@
 """Runs rows through a completer and sums up: by language, by kind of hole, by place of the cursor.
 
-Knows no torch: `ask` serves one row after the other, as an editor would; batches are the affair of
-`autocoder.train.evaluate.batching`, whose answers are summed up here as well.
+Knows a completer and rows; knows no torch, and not whether rows are asked one after the other, as
+an editor would, or in the lanes of `autocoder.train.evaluate.batching`.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from time import perf_counter
 from typing import Any
 
@@ -18,23 +18,17 @@ Answer = tuple[Row, str, float]
 """A row, the text that was suggested ("" for none), and the milliseconds it took."""
 
 
-def ask(completer: Completer, row: Row) -> tuple[str, float]:
-    """The best suggestion for a row ("" for none) and the milliseconds it took."""
+def ask(completer: Completer, row: Row) -> Answer:
+    """Ask for one row."""
     began = perf_counter()
     answer = completer.complete(request(row), lambda: False)
     ms = (perf_counter() - began) * 1000
-    return (answer.suggestions[0].text if answer.suggestions else ""), ms
-
-
-def answers(completer: Completer, rows: Iterable[Row]) -> Iterator[Answer]:
-    """Every row with its answer and the milliseconds it took, one after the other."""
-    for row in rows:
-        yield row, *ask(completer, row)
+    return row, (answer.suggestions[0].text if answer.suggestions else ""), ms
 
 
 def measure(completer: Completer, rows: Iterable[Row]) -> dict[str, Any]:
     """The summary of all rows; see `summarise`."""
-    found = answers(completer, rows)
+    found = (ask(completer, row) for row in rows)
     return summarise((row, score(text, row.middle, ms)) for row, text, ms in found)
 
 

@@ -3,8 +3,9 @@
 Rows go through the daemon's own completer, one after the other, as an editor would ask them.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import TypeVar
 
 from autocoder.daemon import model_folder
 from autocoder.daemon.completer import fitted, load_completer, load_tokenizer
@@ -12,9 +13,12 @@ from autocoder.daemon.prompt import Budget, PromptBuilder
 from autocoder.daemon.protocol import Completer
 from autocoder.train.evaluate.asking import prompt_and_middle
 from autocoder.train.evaluate.likelihood import Likelihood
-from autocoder.train.evaluate.lines import Answer, answers
+from autocoder.train.evaluate.lines import ask
 from autocoder.train.evaluate.rows import Row
 from autocoder.train.evaluate.scores import Score, score
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
 class ShippedModel:
@@ -36,13 +40,15 @@ class ShippedModel:
             self._completer = load_completer(self._model.path, budget=self._budget)
         return self._completer
 
-    def answers(self, rows: Iterable[Row]) -> Iterator[Answer]:
-        """Every row with its answer and its time, in order."""
-        return answers(self.completer, rows)
+    def each(
+        self, items: Iterable[Item], ask: Callable[[Completer, Item], Result]
+    ) -> Iterator[Result]:
+        """`ask` of every item, one after the other."""
+        return (ask(self.completer, item) for item in items)
 
     def scored(self, rows: Iterable[Row], *, bits: bool = True) -> Iterator[tuple[Row, Score]]:
         """Every row with its score, in order; `bits`: with the surprise of the wanted text."""
-        for row, text, ms in self.answers(rows):
+        for row, text, ms in self.each(rows, ask):
             yield row, score(text, row.middle, ms, self._surprise(row) if bits else None)
 
     def _surprise(self, row: Row) -> float:
