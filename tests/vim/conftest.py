@@ -20,7 +20,7 @@ START = {
     "nvim": ["nvim", "-i", "NONE", "-n", "-u"],
 }
 RC = """
-set runtimepath^={plugin}
+set runtimepath+={plugin}
 set encoding=utf-8 backspace=indent,eol,start noswapfile nomore shortmess+=I laststatus=0
 set ttimeout ttimeoutlen=10
 let g:loaded_python3_provider = 0
@@ -30,8 +30,10 @@ filetype plugin indent on
 syntax on
 function! Dump() abort
   let state = {{'lines': getline(1, '$'), 'cursor': [line('.'), col('.')], 'mode': mode(1),
-    \\ 'visible': autocoder#visible(), 'top': line('w0'), 'bridge': autocoder#bridge#state(),
-    \\ 'messages': execute('messages'), 'value': get(g:, 'value', 0)}}
+    \\ 'top': line('w0'), 'messages': execute('messages'), 'value': get(g:, 'value', 0)}}
+  if exists('g:loaded_autocoder')
+    call extend(state, {{'visible': autocoder#visible(), 'bridge': autocoder#bridge#state()}})
+  endif
   call writefile([json_encode(state)], '{dump}.part')
   call rename('{dump}.part', '{dump}')
 endfunction

@@ -35,6 +35,19 @@ def test_status_says_what_there_is(editor, bridge):
     assert editor.shows("daemon:    0, FakeProvider\nmodel:     fake, python")
 
 
+def test_status_says_why_nothing_shows(editor, bridge):
+    editor.open(size=(80, 10))
+    for command, why in [
+        ("setfiletype markdown | set ft=markdown", "filetype 'markdown' (g:autocoder_filetypes)"),
+        ("set filetype=python paste", "'paste'"),
+        ("set nopaste | let g:autocoder_auto = 0", "only by the trigger key (g:autocoder_auto)"),
+        ("Autocoder disable", "turned off (:Autocoder enable)"),
+    ]:
+        editor.run(command).run("Autocoder status")
+        assert editor.shows("autocoder: nothing here of itself: " + why)
+        editor.keys("Enter")
+
+
 def test_stats_asks_the_daemon(editor, bridge):
     editor.open().run("Autocoder stats")
     assert editor.shows("uptime_s     1")
@@ -128,6 +141,30 @@ def test_installed_the_editor_loads_it_and_knows_our_program(home: Path, name: s
     found, command = told.read_text().splitlines()
     assert found == "2"
     assert command.startswith(" ".join(vim_command.command()) + " bridge")
+
+
+@pytest.mark.parametrize(
+    "when", ["packadd autocoder", "autocmd InsertEnter * ++once packadd autocoder"]
+)
+def test_a_plugin_manager_may_load_it_late(editor, bridge, when):
+    bridge.says(("ran", "ge(10):"))
+    optional = editor.folder / "site" / "pack" / "any" / "opt"
+    optional.mkdir(parents=True)
+    (optional / "autocoder").symlink_to(PLUGIN)
+    editor.open(before=f"set rtp-={PLUGIN} packpath+={editor.folder}/site", name="later.py")
+    assert editor.run("let g:value = exists(':Autocoder')").type(":" + when).keys("Enter")
+    editor.type("ifor i in ran")
+    assert editor.shows("for i in range(10):")
+    editor.keys("Tab", "Escape").run("let g:value = execute('messages')")
+    assert editor.lines() == ["for i in range(10):"]
+
+
+def test_a_compatible_vim_is_left_alone(tmp_path: Path) -> None:
+    said = tmp_path / "said"
+    words = ["vim", "-i", "NONE", "-u", "NONE", "-C", "-es"]
+    act = ["-c", f"redir! > {said} | source {PLUGIN}/plugin/autocoder.vim | redir END", "-c", "qa!"]
+    subprocess.run([*words, *act], check=False, timeout=20, stdin=subprocess.DEVNULL)
+    assert said.read_text().strip() == ""
 
 
 def test_uninstall_leaves_nothing_of_ours_and_all_of_others(home: Path) -> None:

@@ -56,6 +56,16 @@ def test_in_the_middle_of_a_line_the_rest_stands_behind_it(editor, bridge):
     assert editor.lines() == ["print(max(first, second)  # larger"]
 
 
+def test_several_lines_in_the_middle_of_a_line(editor, bridge):
+    bridge.says(("max(", "first,\n    second,\n    "))
+    editor.open("print(third)  # largest\nx = 1\n").type("f(amax(")
+    assert editor.shows("print(max(first,third)  # largest", "    second,", "", "x = 1")
+    assert editor.cursor() == (10, 0)
+    editor.keys("Tab")
+    assert editor.shows("print(max(first,", "    second,", "    third)  # largest", "x = 1")
+    assert editor.state()["cursor"] == [3, 5]
+
+
 LOOKS = {
     "plain": "",
     "number": "set number",
@@ -99,6 +109,22 @@ def test_nothing_scrolls_at_the_bottom_of_the_window(editor, bridge):
     assert editor.state()["top"] == before
 
 
+@pytest.mark.parametrize("margin", [3, 999])
+def test_nothing_scrolls_where_scrolloff_wants_lines_below(editor, bridge, margin):
+    bridge.says(("fact(n", BLOCK))
+    text = "".join(f"x{i}\n" for i in range(60))
+    editor.open(text, after=f"set scrolloff={margin} nowrap").type("30GzbS")
+    before = editor.state()["top"]
+    editor.type("def fact(n")
+    assert editor.shows("def fact(n):", "    if n < 2:", "        return 1")
+    assert editor.state()["top"] == before
+    editor.keys("C-]")
+    assert editor.shows("x28\ndef fact(n\nx30\nx31\nx32\n")
+    assert editor.state()["top"] == before
+    editor.keys("Escape").run("let g:value = [&scrolloff, &l:scrolloff, &g:scrolloff]")
+    assert editor.state()["value"] == [margin, -1, margin]
+
+
 def test_as_many_lines_show_as_there_is_room_for(editor, bridge):
     bridge.says(("fact(n", BLOCK))
     editor.open("".join(f"x{i}\n" for i in range(40))).keys("1", "0", "j", "o")
@@ -129,6 +155,21 @@ def test_typing_through_shrinks_it_and_damages_nothing(editor, bridge):
     assert len(bridge.heard()) == asked
     editor.type("x")
     assert editor.shows("def fact(n):", "    ix", "print(1)")
+
+
+def test_typing_through_draws_the_typed_letter_alone(editor, bridge):
+    """Nothing flickers: the rest of the ghost is not taken off the screen and put back."""
+    bridge.says(("fact(n", BLOCK))
+    quiet = "let g:loaded_matchparen = 1\nset noruler noshowcmd noshowmode"
+    editor.open("print(1)\n", before=quiet, after="syntax off").type("Odef fact(n")
+    assert editor.shows("def fact(n):", "    if n < 2:", "        return 1", "", "    return n")
+    raw = editor.folder / "raw"
+    editor.pipe(f"cat > {raw}")
+    for key in "):":
+        editor.type(key).wait(lambda key=key: key in raw.read_text())
+    drawn = re.sub(r"\x1b\[[?\d;]*[a-zA-Z]|\x1b[()].|[\x0e\x0f]", "", raw.read_text())
+    assert drawn == "):"
+    assert editor.state()["visible"]
 
 
 def test_backspace_gives_back_what_was_typed_through(editor, bridge):

@@ -67,13 +67,40 @@ def test_another_plugin_that_wraps_ours_and_is_wrapped_makes_no_circle(editor, b
     assert editor.lines() == ["ax\t"]
 
 
-def test_a_map_in_lua_is_kept(editor, bridge):
-    if editor.kind == "vim":
-        lua = "inoremap <Tab> lua"
-    else:
-        lua = "lua vim.keymap.set('i', '<Tab>', function() return 'lua' end, {expr = true})"
-    editor.open(before=lua).type("i").keys("Tab")
-    assert editor.lines() == ["lua"]
+LUA_TABS = {
+    "expression": "function() return 'lua' end, {expr = true}",
+    "key": "function() return jumping and 'x' or '<Tab>' end, {expr = true}",
+    "action": "function() vim.api.nvim_put({'lua'}, 'c', false, true) end",
+    "buffer": "function() return 'lua' end, {expr = true, buffer = 0}",
+    "remapped": "'<Plug>(x)', {remap = true}",
+}
+
+
+@pytest.mark.parametrize("case", LUA_TABS)
+def test_a_map_in_lua_is_kept(start_editor, bridge, case):
+    bridge.says(("ran", "ge(10):"))
+    lua = f"autocmd FileType python lua vim.keymap.set('i', '<Tab>', {LUA_TABS[case]})"
+    lua += "\ninoremap <Plug>(x) lua"
+    editor = start_editor("nvim").open(before=HARD_TABS + lua).type("i").keys("Tab")
+    typed = editor.lines()[0]
+    assert typed == ("\t" if case == "key" else "lua")
+    editor.keys("Escape").type("Sfor i in ran")
+    assert editor.shows("for i in range(10):")
+    editor.keys("Tab")
+    assert editor.lines() == ["for i in range(10):"]
+
+
+def test_a_map_that_comes_after_insert_mode_began_is_wrapped_once_a_suggestion_shows(
+    editor, bridge
+):
+    late = "inoremap <F8> <Cmd>inoremap <lt>buffer> <lt>Tab> late<CR>"
+    editor.open(after=late).type("ifor i in ra").keys("F8", "Tab")
+    assert editor.lines() == ["for i in ralate"]
+    bridge.says(("ran", "ge(10):"))
+    editor.keys("C-w").type("ran")
+    assert editor.shows("for i in range(10):")
+    editor.keys("Tab", "Tab")
+    assert editor.lines() == ["for i in range(10):late"]
 
 
 # --- the other keys -----------------------------------------------------------------------------
@@ -93,6 +120,7 @@ def test_word_by_word_then_line_by_line(editor, bridge):
         assert "\n".join(editor.lines()) == expected
     assert not editor.state()["visible"]
     assert editor.wait(lambda: ("accepted", len(BLOCK)) in bridge.feedback())
+    assert editor.wait(lambda: len(bridge.heard()) == 2)  # what was left needed no request
 
 
 def test_next_and_previous_go_around(editor, bridge):
@@ -225,7 +253,7 @@ def test_macros_record_and_replay_typed_text_undisturbed(editor, bridge):
     bridge.says(("val", "ue"))
     editor.open("a\nb\nc\n").type("qqA = val")
     time.sleep(0.2)  # long enough for a suggestion, if one were asked for
-    editor.keys("Tab").type("1").keys("Escape").type("jq2@q")
+    editor.keys("C-x", "C-a", "Tab").type("1").keys("Escape").type("jq2@q")
     assert [line.split() for line in editor.lines()] == [[n, "=", "val", "1"] for n in "abc"]
     assert not bridge.heard()
 
@@ -293,3 +321,15 @@ def test_replace_mode_and_visual_block_are_left_alone(editor, bridge):
     assert editor.shows("xghostxaa")
     editor.keys("C-]").keys("Escape")
     assert editor.lines() == ["xxaa", "xbbb"]
+    editor.keys("C-v").type("jAx")
+    assert editor.shows("xxghostxaa")
+    editor.keys("Tab", "Escape")
+    assert editor.lines() == ["xxghostxaa", "xxghostbbb"]
+
+
+def test_an_abbreviation_before_the_ghost_is_the_users_affair(editor, bridge):
+    bridge.says(("teh", "_end"))
+    editor.open(after="iabbrev teh the").type("iteh")
+    assert editor.shows("teh_end")
+    editor.keys("Tab").type(" teh ")
+    assert editor.lines() == ["teh_end the "]

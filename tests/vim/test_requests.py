@@ -52,6 +52,9 @@ def test_bytes_that_are_no_utf_8_do_no_harm(editor, bridge):
     editor.file.write_bytes(b"caf\xe9 \xff\xfe\n\n")
     editor.run("edit! ++bad=keep").type("Gofor i in ran")
     assert editor.shows("for i in range(3):")
+    editor.run('silent execute "saveas! caf\\xe9.py"').type("Sfor i in ran")
+    assert editor.shows("for i in range(3):")
+    assert bridge.heard()[-1]["path"].endswith(".py")
 
 
 def test_typing_through_asks_for_nothing_new(editor, bridge):
@@ -123,6 +126,23 @@ def test_fast_typing_asks_for_the_last_place_only(editor, bridge):
     assert len(bridge.heard()) < 100
 
 
+def test_names_hidden_buffers_line_endings_and_sessions(editor, bridge):
+    bridge.says(("val", "ue"), ("two", "_lines\n  ok"))
+    editor.open("", after="set hidden", name="größe, mit 漢 raum.py").type("ival")
+    assert editor.shows("value")
+    assert bridge.heard()[-1]["path"] == bridge.heard()[-1]["document"] == str(editor.file)
+    editor.keys("Tab", "Escape").run("edit other.java").type("ival")
+    assert editor.wait(lambda: bridge.heard()[-1]["document"].endswith("/other.java"))
+    editor.run("buffer 1").type("Stwo")
+    assert editor.shows("two_lines", "  ok")
+    editor.keys("Tab").run("set fileformat=dos | write").state()
+    assert editor.file.read_bytes() == b"two_lines\r\n  ok\r\n"
+    session = editor.folder / "session.vim"
+    editor.run(f"mksession {session} | %bwipeout! | source {session}").type("Sval")
+    assert editor.shows("value")
+    assert editor.keys("Tab").lines() == ["two_lines", "  value"]
+
+
 # --- where nothing is asked ---------------------------------------------------------------------
 
 
@@ -169,7 +189,7 @@ def test_b_and_g_settings_switch_it_off_and_on(editor, bridge):
     editor.type("Goabc").state()
     assert not wait_asked(editor, bridge, asked)
     editor.run("enew!").run("setfiletype lua").type("iabc")
-    assert wait_asked(editor, bridge, asked)
+    assert editor.wait(lambda: len(bridge.heard()) > asked)
 
 
 def silent_here(editor, bridge):
@@ -187,10 +207,40 @@ def test_a_very_long_line_is_data_and_not_completed(editor, bridge):
     assert not wait_asked(editor, bridge, 0)
 
 
-def test_read_only_and_unmodifiable_buffers(editor, bridge):
+def test_buffers_that_are_no_code_and_modes_without_maps(editor, bridge):
     editor.open("x\n", after="set nomodifiable").type("Ay")
     assert editor.state()["lines"] == ["x"]
+    python = "setlocal modifiable filetype=python"
+    for place in (
+        f"new | setlocal buftype=prompt | {python}",
+        f"new | setlocal buftype=acwrite | {python}",
+        f"call setqflist([{{'text': 'x'}}]) | copen | {python}",
+        "set modifiable binary",
+        "set nobinary paste",
+    ):
+        editor.run(place).type("Ixyz").keys("Escape")
+        assert editor.state()["lines"][0].startswith(("xyz", "% xyz")), place
+        editor.run("if winnr('$') > 1 | quit! | endif")
+    assert bridge.heard() == []
+    editor.run("set nopaste").type("q:ixyz").keys("C-c", "C-c")
     assert not wait_asked(editor, bridge, 0)
+    editor.run("Autocoder status")
+    assert editor.shows("autocoder: on")
+
+
+def test_past_the_end_of_a_line_nothing_shows(editor, bridge):
+    bridge.says(("val", "ue"))
+    editor.open("x\n", after="set virtualedit=all").type("oval")
+    assert editor.shows("value")
+    editor.keys("Right")
+    assert editor.hides("value")
+    assert not editor.state()["visible"]
+
+
+def test_read_only_files_may_be_written_to_all_the_same(start_editor, bridge):
+    bridge.says(("val", "ue"))
+    editor = start_editor("vim").open("x\n", "-R").type("oval")
+    assert editor.shows("value")
 
 
 def test_the_log_holds_no_text_of_the_users(editor, bridge):

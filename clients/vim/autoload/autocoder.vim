@@ -41,16 +41,36 @@ function! autocoder#setting(name) abort
   return get(b:, 'autocoder_' .. a:name, get(g:, 'autocoder_' .. a:name, s:defaults[a:name]))
 endfunction
 
-" May a suggestion be shown in the current buffer at all?
+" May a suggestion be shown here at all?
 function! autocoder#possible() abort
-  return autocoder#setting('enabled') && empty(&buftype) && &modifiable && !&binary
-        \ && empty(getcmdwintype()) && col('$') <= s:longest_line
+  return empty(autocoder#why_impossible())
 endfunction
 
 " May one be shown without being asked for?
 function! autocoder#automatic() abort
-  return autocoder#setting('auto') && (s:filetype_wanted() || get(b:, 'autocoder_enabled', 0))
-        \ && autocoder#possible() && empty(reg_recording()) && empty(reg_executing())
+  return (s:filetype_wanted() || get(b:, 'autocoder_enabled', 0))
+        \ && autocoder#setting('auto') && autocoder#possible()
+endfunction
+
+" Why none may be shown here, or an empty string. With 'paste' no key could accept it, and a macro
+" that accepted it would not find it again.
+function! autocoder#why_impossible() abort
+  return !autocoder#setting('enabled') ? 'turned off (:Autocoder enable)'
+        \ : !empty(&buftype) ? 'a buffer of type ' .. &buftype
+        \ : !&modifiable ? "'nomodifiable'" : &binary ? "'binary'" : &paste ? "'paste'"
+        \ : col('$') > s:longest_line ? 'a line of more than ' .. s:longest_line .. ' bytes'
+        \ : &virtualedit isnot# '' && getpos('.')[3] ? 'the cursor is past the end of the line'
+        \ : !empty(getcmdwintype()) ? 'the command-line window'
+        \ : !empty(reg_recording() .. reg_executing()) ? 'a macro is recorded or run' : ''
+endfunction
+
+" Why none is shown of itself, or an empty string.
+function! autocoder#why_silent() abort
+  let l:why = autocoder#why_impossible()
+  return !empty(l:why) ? l:why
+        \ : autocoder#automatic() ? ''
+        \ : autocoder#setting('auto') ? 'filetype ' .. string(&filetype) .. ' (g:autocoder_filetypes)'
+        \ : 'only by the trigger key (g:autocoder_auto)'
 endfunction
 
 function! s:filetype_wanted() abort

@@ -2,7 +2,8 @@
 " Works in Vim 9.0.0185 or newer and Neovim 0.7 or newer. See :help autocoder.
 scriptencoding utf-8
 
-if exists('g:loaded_autocoder')
+" In a 'compatible' Vim not even the line breaks below would be understood.
+if exists('g:loaded_autocoder') || &cpoptions =~# 'C'
   finish
 endif
 let g:loaded_autocoder = 1

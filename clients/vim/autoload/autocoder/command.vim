@@ -59,9 +59,8 @@ endfunction
 
 " Why there is ghost text here, or why not.
 function! s:status() abort
-  let l:here = !autocoder#setting('enabled') ? 'off'
-        \ : autocoder#automatic() ? 'on' : 'on, but not of itself in this buffer'
-  echo 'autocoder: ' .. l:here
+  let l:why = autocoder#why_silent()
+  echo 'autocoder: ' .. (empty(l:why) ? 'on' : 'nothing here of itself: ' .. l:why)
   echo 'bridge:    ' .. autocoder#bridge#state() .. ' (' .. join(autocoder#executable#bridge()) .. ')'
   let l:hello = autocoder#bridge#hello()
   if !empty(l:hello)

@@ -7,6 +7,8 @@ let s:inline = !has('nvim') || has('nvim-0.10')
 
 " Where it stands: buffer, lnum, lines of the buffer, what was drawn. {} if nothing is.
 let s:drawn = {}
+" The window whose 'scrolloff' is set aside, and its value there.
+let s:held = {}
 
 " Show `text` at the cursor in place of what was shown before.
 function! autocoder#ghost#draw(text) abort
@@ -14,29 +16,39 @@ function! autocoder#ghost#draw(text) abort
   if get(s:drawn, 'key', []) ==# l:key
     return
   endif
-  call autocoder#ghost#clear()
+  let l:before = get(s:drawn, 'below', 0)
+  call s:erase()
   let l:lines = s:fit(s:expand(split(a:text, "\n", 1)))
   let s:drawn = {'key': l:key, 'buffer': bufnr('%'), 'lnum': line('.'), 'count': line('$'),
         \ 'below': len(l:lines) - 1}
+  call s:hold_view(s:drawn.below)
   if has('nvim')
     call s:draw_nvim(l:lines)
   else
     call s:draw_vim(l:lines)
   endif
+  call s:repaint(l:before, s:drawn.below)
 endfunction
 
 function! autocoder#ghost#clear() abort
   if empty(s:drawn)
     return
   endif
+  let l:before = s:drawn.below
+  call s:erase()
+  call s:hold_view(0)
+  call s:repaint(l:before, 0)
+endfunction
+
+function! s:erase() abort
   let l:old = s:drawn
   let s:drawn = {}
-  if !bufloaded(l:old.buffer)
+  if empty(l:old) || !bufloaded(l:old.buffer)
     return
   elseif has('nvim')
-    call nvim_buf_clear_namespace(l:old.buffer, s:namespace(), 0, -1)
+    call nvim_buf_del_extmark(l:old.buffer, s:namespace(), 1)
   else
-    call s:clear_vim(l:old)
+    call s:erase_vim(l:old)
   endif
 endfunction
 
@@ -55,24 +67,35 @@ function! s:draw_vim(lines) abort
     call prop_add(line('.'), 0,
           \ {'type': s:type, 'text': empty(l:line) ? ' ' : l:line, 'text_align': 'below'})
   endfor
-  call s:repaint(len(a:lines) - 1)
-endfunction
-
-" Before 9.0.1770 Vim does not move the rows below when lines of a ghost come or go (vim#12244);
-" setting an option that shows in the whole window makes it draw them anew.
-function! s:repaint(below) abort
-  if a:below && !has('patch-9.0.1770')
-    let &l:list = &l:list
-  endif
 endfunction
 
 " Only near where it was drawn: a walk through five megabytes would be felt at each key.
-function! s:clear_vim(old) abort
+function! s:erase_vim(old) abort
   let l:moved = abs(line('$') - a:old.count) + 1
   let l:last = getbufinfo(a:old.buffer)[0].linecount
   call prop_remove({'type': s:type, 'bufnr': a:old.buffer, 'all': 1},
         \ max([1, min([a:old.lnum - l:moved, l:last])]), min([a:old.lnum + l:moved, l:last]))
-  call s:repaint(a:old.below)
+endfunction
+
+" Before 9.0.1770 Vim does not move the rows below when lines of a ghost come or go (vim#12244),
+" and Neovim 0.7 leaves them where they filled the window when they go; setting an option that
+" shows in the whole window makes either draw it anew.
+function! s:repaint(before, after) abort
+  if has('nvim') ? a:before > a:after : (a:before || a:after) && !has('patch-9.0.1770')
+    let &l:list = &l:list
+  endif
+endfunction
+
+" Vim counts a ghost's lines to those that 'scrolloff' wants below the cursor, and would scroll.
+function! s:hold_view(below) abort
+  if !empty(s:held) && (!a:below || s:held.window != win_getid())
+    noautocmd call setwinvar(s:held.window, '&scrolloff', s:held.scrolloff)
+    let s:held = {}
+  endif
+  if a:below && empty(s:held) && !has('nvim') && &scrolloff
+    let s:held = {'window': win_getid(), 'scrolloff': &l:scrolloff}
+    noautocmd let &l:scrolloff = 0
+  endif
 endfunction
 
 function! s:draw_nvim(lines) abort
@@ -139,11 +162,8 @@ function! s:narrow(first, room) abort
 endfunction
 
 function! s:cut(text, cells) abort
-  let l:text = a:text
-  while !empty(l:text) && strwidth(l:text) > max([0, a:cells])
-    let l:text = strcharpart(l:text, 0, strchars(l:text) - 1)
-  endwhile
-  return l:text ==# a:text ? l:text : strcharpart(l:text, 0, strchars(l:text) - 1) .. '…'
+  return strwidth(a:text) <= a:cells ? a:text
+        \ : a:cells < 1 ? '' : printf('%.*S…', a:cells - 1, a:text)
 endfunction
 
 " rows: below the cursor's line in the window; cells: left for the first line of the ghost.

@@ -30,7 +30,7 @@ function! autocoder#keys#map_defaults() abort
 endfunction
 
 " Put ours before whatever the keys are mapped to now: plugins loaded late and maps of the
-" buffer's own (snippets) come to light when Insert mode begins.
+" buffer's own (snippets) come to light when Insert mode begins, or when a suggestion shows.
 function! autocoder#keys#wrap() abort
   for [l:key, l:action] in s:mapped
     let l:before = maparg(l:key, 'i', 0, 1)

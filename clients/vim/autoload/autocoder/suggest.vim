@@ -171,6 +171,7 @@ function! s:show(candidate) abort
     let s:shown = l:before
     return
   endif
+  call autocoder#keys#wrap()
   call autocoder#ghost#draw(l:rest)
   call s:feedback(s:shown, 'shown')
 endfunction
@@ -190,7 +191,7 @@ function! s:typed() abort
     return v:null
   endif
   let l:lines = getline(l:first, l:last)
-  if strpart(l:lines[-1], l:at) !=# s:shown.tail
+  if strpart(l:lines[-1], l:at) !=# s:shown.tail || (&virtualedit isnot# '' && getpos('.')[3])
     return v:null
   endif
   let l:lines[-1] = strpart(l:lines[-1], 0, l:at)
