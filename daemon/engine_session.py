@@ -12,11 +12,13 @@ from typing import Any
 import numpy as np
 
 from autocoder.daemon.engine_graph import OnnxGraph
+from autocoder.daemon.engine_prefill import hand_over
 from autocoder.daemon.engine_runtime import import_runtime
 from autocoder.daemon.engine_threads import thread_count
 from autocoder.daemon.errors import ConfigError, ModelError
 
 CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
+PREFILL = "cpu-prefill"  # the name of the CPU's graph for many tokens at once
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,19 @@ def open_session(
     return OpenSession(_create(graphs["cpu"], count, [CPU]), CPU, reason, count)
 
 
+def open_prefill(graph: Path, threads: int) -> Any:
+    """A session on the CPU of a graph for many tokens, its weights made now (`engine_prefill`).
+
+    Takes a third of a second and some 45 MB for 60 M parameters. Raises ModelError.
+    """
+    import_runtime()
+    options = session_options(threads)
+    made = hand_over(graph.with_suffix(".json"), options)
+    session = _open(graph, options, [CPU])
+    del made  # the session has its own by now
+    return session
+
+
 def _try_cuda(graph: Path | None, threads: int) -> tuple[Any | None, str]:
     """A session on CUDA, or None and the reason why there is none."""
     import onnxruntime
@@ -88,12 +103,14 @@ def _preload_cuda_libraries(onnxruntime: Any) -> None:
 
 
 def _create(graph: Path, threads: int, providers: list[Any]) -> Any:
+    return _open(graph, session_options(threads), providers)
+
+
+def _open(graph: Path, options: Any, providers: list[Any]) -> Any:
     import onnxruntime
 
     try:
-        return onnxruntime.InferenceSession(
-            str(graph), session_options(threads), providers=providers
-        )
+        return onnxruntime.InferenceSession(str(graph), options, providers=providers)
     except Exception as error:  # the runtime has an exception class for each status code
         raise ModelError(f"ONNX Runtime cannot open {graph}: {error}") from error
 

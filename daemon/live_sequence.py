@@ -5,7 +5,6 @@ judged in the same pass. Knows token ids and a `Graph`; knows no text, no socket
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -60,20 +59,18 @@ class ServingGraph(Protocol):
         ...
 
     def run_rows(self, cache: Any, past: int, ids: NDArray[np.int64], rows: int) -> Rows:
-        """As `Graph.run`, with the logits (R, V) of the last `rows` tokens."""
+        """As `Graph.run`, with the logits (R, V) of the last `rows` tokens; 0 if none is read."""
         ...
 
 
-@dataclass(frozen=True)
 class PlainGraph:
     """A `Graph` in the place of a `ServingGraph`: takes no guesses, copies and counts nothing."""
 
-    graph: Graph
-    least: int = 1
+    least = 1
 
-    @property
-    def capacity(self) -> int:
-        return self.graph.capacity
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+        self.capacity = graph.capacity
 
     def new_cache(self) -> Any:
         return self.graph.new_cache()
@@ -137,7 +134,7 @@ class LiveSequence:
             )
         last = (len(ids) - 1) // self._chunk * self._chunk
         for start in range(0, last, self._chunk):
-            self._run(ids[start : start + self._chunk], 1, interrupt)
+            self._run(ids[start : start + self._chunk], 0, interrupt)
         final = [*ids[last:], *guesses]
         while len(final) < self._graph.least and self.ids:
             final.insert(0, self.ids.pop())  # run again: a pass of one token would round otherwise

@@ -14,12 +14,12 @@ from typing import Any
 import onnx
 
 from autocoder.daemon import model_folder
+from autocoder.daemon.engine_session import PREFILL
 from autocoder.daemon.errors import ConfigError
 from autocoder.daemon.model_folder import ModelFolder
 from autocoder.export.checkpoint import Checkpoint, load_checkpoint, rotary_tables
 from autocoder.export.graph import DecoderGraph
 from autocoder.export.optimum_model import trace
-from autocoder.export.prefill import NAME as PREFILL
 from autocoder.export.prefill import made_at_load, prefill_graph, record
 from autocoder.export.providers import CPU, CUDA, EXACT, Provider, for_provider, quantise_constants
 from autocoder.export.quantise import Quantised

@@ -1,7 +1,7 @@
 """The CPU's graph for many tokens at once: products in int8, one scale a row and a column.
 
 MatMulNBits multiplies blocks of 32 weights, which suits one token at a time; from about sixteen
-tokens on, whole rows in int8 are two to three times as fast (tests/benchmarks/export_variants.py).
+tokens on, whole rows in int8 are two to three times as fast (tests/benchmarks/prefill_graph.py).
 Activations are scaled to 127 row by row as they come, so a token's result does not depend on which
 others share its pass. The int8 weights are not stored: `daemon/engine_prefill.py` makes them from
 the blocks at load, from the places that `cpu-prefill.json` lists. The head keeps its blocks, for
@@ -20,7 +20,6 @@ from autocoder.export.graph import MICROSOFT, DecoderGraph
 from autocoder.export.quantise import Quantised
 from autocoder.export.weights import WeightsFile
 
-NAME = "cpu-prefill"
 HEAD = "logits"
 MADE_AT_LOAD = "made-at-load"  # the file that the graph names for what no file holds
 PACKED = ".packed"
