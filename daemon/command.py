@@ -82,7 +82,7 @@ def run(options: argparse.Namespace) -> int:
     def load() -> Completer:
         from autocoder.daemon.completer import load_completer
 
-        return load_completer(folder, options.provider, options.threads)
+        return load_completer(folder, options.provider, options.threads, hurry=True)
 
     return serve(load, lambda: model_info(folder))
 

@@ -5,26 +5,33 @@ Knows the protocol's requests as data and a model; knows no sockets and no queue
 
 import math
 import secrets
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from random import Random
 from time import perf_counter
 
+import numpy as np
 from tokenizers import Tokenizer
 
 from autocoder.daemon import model_folder
-from autocoder.daemon.decoding import Decoding, Draft
+from autocoder.daemon.decoding import Continuation, Decoding
 from autocoder.daemon.detokenizer import Detokenizer, readable
-from autocoder.daemon.engine import CACHE_BYTES, Engine
+from autocoder.daemon.drafting import LONGEST_MATCH, Drafter, Guess
+from autocoder.daemon.engine import CACHE_BYTES, Claim, Engine
 from autocoder.daemon.engine_graph import OnnxGraph
-from autocoder.daemon.engine_session import CUDA, open_session
+from autocoder.daemon.engine_session import CPU, CUDA, PREFILL, OpenSession, open_session
 from autocoder.daemon.errors import ModelError
 from autocoder.daemon.filters import refine
+from autocoder.daemon.healing import Agreement, Vocabulary, unfinished_word
 from autocoder.daemon.languages import language_of
-from autocoder.daemon.live_sequence import LiveSequence
-from autocoder.daemon.prompt import Budget, PromptBuilder
+from autocoder.daemon.live_sequence import LiveSequence, Rows
+from autocoder.daemon.lookahead import AGAIN, MOST_GUESSES, Lookahead
+from autocoder.daemon.model_folder import ModelFolder
+from autocoder.daemon.prefill_loading import PrefillLoading
+from autocoder.daemon.prompt import Budget, Prompt, PromptBuilder
 from autocoder.daemon.protocol import (
     Cancelled,
     Complete,
@@ -34,11 +41,17 @@ from autocoder.daemon.protocol import (
     Timing,
 )
 from autocoder.daemon.sampling import Logits, Sampling, most_probable, penalised
+from autocoder.daemon.speculation import Speculation, Tally, cut
 from autocoder.daemon.stopping import StopRules, cursor_ends_line
 
 SPECIAL_TOKENS = 8  # more than any prompt format adds
 LONGEST_TEXT = 64  # tokens kept free for a suggestion when the budget fills the context
 LONGEST_ANSWER = 512  # tokens, as docs/protocol.md allows
+MOST_HELD = 8  # tokens before the cursor that healing looks at
+FEW_NEW = (
+    15  # tokens of a prompt that may share a pass with guesses; more have a graph of their own
+)
+REMEMBERED = 16  # suggestions that guesses are drawn from
 CHUNK = {
     False: 64,
     True: 512,
@@ -64,8 +77,31 @@ class Source:
         return Source(prefix, suffix, (language or "").lower(), line_end)
 
 
+@dataclass(frozen=True)
+class Held:
+    """A prompt without the tokens of the unfinished word before the cursor, and their text."""
+
+    ids: tuple[int, ...]
+    before: tuple[int, ...]  # the prefix's own tokens that remain
+    word: tuple[int, ...]
+    text: bytes
+
+    @staticmethod
+    def back(prompt: Prompt, detokenizer: Detokenizer) -> "Held":
+        start, stop = prompt.prefix_start, prompt.prefix_stop
+        prefix = prompt.ids[start:stop]
+        pieces = [detokenizer.bytes_of(token) for token in prefix[-MOST_HELD:]]
+        kept = len(prefix) - unfinished_word(pieces)
+        text = b"".join(pieces[len(pieces) - len(prefix) + kept :])
+        ids = prompt.ids[: start + kept] + prompt.ids[stop:]
+        return Held(ids, prefix[:kept], prefix[kept:], text)
+
+
 class ModelCompleter:
-    """Answers requests with one model. `reason` says why its provider is not CUDA, "" if it is."""
+    """Answers requests with one model. `reason` says why its provider is not CUDA, "" if it is.
+
+    `heals` and `guesses` switch token healing and speculation off, for comparisons.
+    """
 
     def __init__(
         self,
@@ -77,40 +113,60 @@ class ModelCompleter:
         provider: str = "",
         threads: int = 1,
         reason: str = "",
+        heals: bool = True,
+        guesses: bool = True,
+        afterwards: Callable[[], None] = lambda: None,
     ) -> None:
         self.info = info
         self.provider = provider
         self.threads = threads
         self.reason = reason
+        self._afterwards = afterwards  # once something was answered
+        self.heals = heals
+        self.guesses = guesses and engine.guesses
         self._engine = engine
         self._builder = builder
         self._detokenizer = detokenizer
+        self._vocabulary = Vocabulary(detokenizer.pieces)
         self._stop_ids = builder.stop_ids | detokenizer.special
+        self._lookahead = Lookahead()
+        self._said: deque[tuple[int, ...]] = deque(maxlen=REMEMBERED)
 
     def complete(self, request: Complete, cancelled: Callable[[], bool]) -> Completion:
         """See `Completer.complete`."""
         started = perf_counter()
         source = Source.of(request)
         prompt = self._builder.build(source.language, source.prefix, source.suffix)
-        interrupt = partial(_raise_if, cancelled)
-        sequence, cached, logits = self._engine.prefill(prompt.ids, interrupt, request.document)
+        held = self._held(prompt)
+        decoding = self._decoding(request, source, held, partial(_raise_if, cancelled))
+        claim = self._engine.claim(held.ids, request.document)
+        drafter = self._drafter(request, prompt, held, claim) if self.guesses else None
+        guess = self._first_guess(held, claim, drafter, decoding)
+        rows = claim.sequence.extend_guessing(
+            held.ids[claim.cached :], guess.tokens, decoding.interrupt
+        )
         prompted = perf_counter()
-        decoding = self._decoding(request, source, interrupt)
+        tally = Tally(drafted=len(guess.tokens))
         found: dict[str, Suggestion] = {}
         passes = 0
-        for draft in drafts(request, decoding, sequence, logits):
-            passes += draft.passes
-            suggestion = suggest(draft, source)
+        start = Start(claim.sequence, rows, guess, drafter, self._lookahead, tally)
+        for continuation in continuations(request, decoding, start):
+            passes += continuation.passes
+            suggestion = suggest(continuation, source)
             if suggestion.text:
                 found.setdefault(suggestion.text, suggestion)
             if len(found) == request.candidates:
                 break
+        self._said.append((*held.before[-LONGEST_MATCH:], *claim.sequence.ids[len(held.ids) :]))
         ended = perf_counter()
+        self._afterwards()
         return Completion(
             tuple(sorted(found.values(), key=lambda suggestion: -suggestion.probability)),
-            prompt_tokens=len(prompt.ids),
-            cached_tokens=cached,
+            prompt_tokens=len(held.ids),
+            cached_tokens=claim.cached,
             generated_tokens=passes,
+            drafted_tokens=tally.drafted,
+            accepted_tokens=tally.accepted,
             ms=Timing(
                 prompt=1000 * (prompted - started),
                 decode=1000 * (ended - prompted),
@@ -118,8 +174,36 @@ class ModelCompleter:
             ),
         )
 
+    def _held(self, prompt: Prompt) -> Held:
+        if self.heals:
+            return Held.back(prompt, self._detokenizer)
+        return Held(prompt.ids, prompt.ids[prompt.prefix_start : prompt.prefix_stop], (), b"")
+
+    def _drafter(self, request: Complete, prompt: Prompt, held: Held, claim: Claim) -> Drafter:
+        """Guesses from the prompt, from the other live sequences and from what was said lately."""
+        suffix = prompt.ids[: prompt.prefix_start]
+        others = [*self._engine.others(claim.sequence), *self._said, suffix]
+        return Drafter(held.before, others, room=len(held.word) + request.max_tokens)
+
+    def _first_guess(
+        self, held: Held, claim: Claim, drafter: Drafter | None, decoding: Decoding
+    ) -> Guess:
+        """What to judge in the prompt's last pass; nothing where the prompt is mostly new.
+
+        The same prompt again will be continued as before, and a word given back as it was typed.
+        """
+        new = held.ids[claim.cached :]
+        if drafter is None or len(new) > FEW_NEW or claim.sequence.room <= len(new) + MOST_GUESSES:
+            return Guess()
+        guess = drafter.guess(MOST_GUESSES)
+        if claim.forgotten[: len(new)] == new and claim.forgotten[len(new) :]:
+            guess = Guess(claim.forgotten[len(new) :], AGAIN)
+        elif held.word[:-1]:
+            guess = Guess(held.word[:-1], LONGEST_MATCH)
+        return cut(guess, self._lookahead, partial(decoding.worth, ()))
+
     def _decoding(
-        self, request: Complete, source: Source, interrupt: Callable[[], None]
+        self, request: Complete, source: Source, held: Held, interrupt: Callable[[], None]
     ) -> Decoding:
         return Decoding(
             detokenizer=self._detokenizer,
@@ -132,48 +216,72 @@ class ModelCompleter:
             sampling=Sampling(
                 request.temperature, request.top_k, request.top_p, request.repetition_penalty
             ),
-            max_tokens=request.max_tokens,
+            max_tokens=len(held.word) + request.max_tokens,
+            agreement=Agreement(held.text, self._vocabulary),
             interrupt=interrupt,
         )
 
 
-def drafts(
-    request: Complete, decoding: Decoding, sequence: LiveSequence, logits: Logits
-) -> Iterator[Draft]:
-    """Continuations of `sequence`, one after the other, each after rolling the last one back.
+@dataclass(frozen=True)
+class Start:
+    """The end of a prompt, from which every candidate sets out."""
+
+    sequence: LiveSequence
+    rows: Rows
+    guess: Guess
+    drafter: Drafter | None
+    lookahead: Lookahead
+    tally: Tally
+
+
+def continuations(request: Complete, decoding: Decoding, start: Start) -> Iterator[Continuation]:
+    """Continuations of a prompt, one after the other, each after rolling the last one back.
 
     Twice as many as candidates are wanted, since some will be empty or alike. Greedily, they
     branch at the first token, the most probable one first; sampled, each has its own seed.
     """
-    length, logits = len(sequence.ids), logits.copy()
+    length = len(start.sequence.ids) - len(start.guess.tokens)
     seed = secrets.randbits(64) if request.seed is None else request.seed
     attempts = 1 if request.candidates == 1 else 2 * request.candidates
     firsts: list[int | None] = [None] * attempts
-    if request.temperature <= 0 and attempts > 1:
-        firsts = list(first_tokens(decoding, sequence, logits, attempts))
+    again = start
+    if attempts > 1:
+        again = replace(start, rows=start.rows[:1].copy(), guess=Guess())
+        if request.temperature <= 0:
+            logits = decoding.agreement.weighed(again.rows[0], 0)
+            firsts = list(first_tokens(decoding, start.sequence.ids[:length], logits, attempts))
     for number, first in enumerate(firsts):
-        sequence.rewind(length)
-        yield decoding.draft(sequence, logits, Random(f"{seed} {number}"), first)
+        if number:
+            start = again
+            start.sequence.rewind(length)
+            if start.drafter:
+                start.drafter.reset()
+        ahead = Speculation(
+            start.sequence, start.rows, start.guess, start.drafter, start.lookahead, start.tally
+        )
+        yield decoding.continuation(ahead, Random(f"{seed} {number}"), first)
+        ahead.finish()
 
 
 def first_tokens(
-    decoding: Decoding, sequence: LiveSequence, logits: Logits, count: int
+    decoding: Decoding, ids: Sequence[int], logits: Logits, count: int
 ) -> Iterator[int]:
     """The greedy choice, then the next best tokens that do not end the text at once."""
-    logits = penalised(logits, sequence.ids, decoding.sampling.repetition_penalty)
+    logits = penalised(logits, ids, decoding.sampling.repetition_penalty)
     best, *others = most_probable(logits, count + len(decoding.stop_ids))
     yield best
-    yield from [token for token in others if token not in decoding.stop_ids][: count - 1]
+    others = [t for t in others if t not in decoding.stop_ids and np.isfinite(logits[t])]
+    yield from others[: count - 1]
 
 
-def suggest(draft: Draft, source: Source) -> Suggestion:
-    """The suggestion that remains of a draft; its text is empty where nothing does."""
-    unfinished = draft.stopped_by in ("length", "context")
-    text = refine(readable(draft.kept), source.prefix, source.suffix, unfinished=unfinished)
-    probabilities = draft.probabilities_within(len(text.encode()))
+def suggest(continuation: Continuation, source: Source) -> Suggestion:
+    """What remains of a continuation; its text is empty where nothing does."""
+    unfinished = continuation.stopped_by in ("length", "context")
+    text = refine(readable(continuation.kept), source.prefix, source.suffix, unfinished=unfinished)
+    probabilities = continuation.probabilities_within(len(text.encode()))
     if source.line_end != "\n":
         text = text.replace("\n", source.line_end)
-    return Suggestion(text, math.prod(probabilities), probabilities, draft.stopped_by)
+    return Suggestion(text, math.prod(probabilities), probabilities, continuation.stopped_by)
 
 
 def clean(text: str) -> str:
@@ -202,10 +310,12 @@ def load_completer(
     threads: int | None = None,
     budget: Budget | None = None,
     cache_bytes: int = CACHE_BYTES,
+    hurry: bool = False,
 ) -> ModelCompleter:
     """Load a model folder, by default the bundled one, and open its graph on the best provider.
 
-    Raises ModelError for a folder that cannot be served, ConfigError for a bad setting.
+    In a `hurry` the CPU's graph for long prompts is opened behind the first answer only. Raises
+    ModelError for a folder that cannot be served, ConfigError for a bad setting.
     """
     model = model_folder.load(folder)
     graphs = {name: model.graph(name) for name in model.graphs}
@@ -218,6 +328,7 @@ def load_completer(
             f"the tokenizer in {model.path} has {tokenizer.get_vocab_size()} tokens, the graph "
             f"{graph.vocabulary}; export the model again"
         )
+    afterwards = prefill_opened(model, graph, opened, hurry)
     return ModelCompleter(
         Engine(graph, cache_bytes=cache_bytes, chunk=CHUNK[opened.provider == CUDA]),
         PromptBuilder(tokenizer, model.prompt, budget),
@@ -226,7 +337,21 @@ def load_completer(
         provider=opened.provider,
         threads=opened.threads,
         reason=opened.reason,
+        afterwards=afterwards,
     )
+
+
+def prefill_opened(
+    model: ModelFolder, graph: OnnxGraph, opened: OpenSession, hurry: bool
+) -> Callable[[], None]:
+    """Open the prefill graph where the model has one for the provider; in a hurry, when called."""
+    if opened.provider != CPU or PREFILL not in model.graphs:
+        return lambda: None
+    loading = PrefillLoading(graph, model.graph(PREFILL), opened.threads)
+    if hurry:
+        return loading.start
+    loading.load()
+    return lambda: None
 
 
 def load_tokenizer(path: Path) -> Tokenizer:

@@ -1,38 +1,43 @@
 """Continues a sequence token by token until the text stops. Knows no prompt and no request."""
 
-from collections.abc import Set
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from itertools import accumulate
 from random import Random
 
 from autocoder.daemon.detokenizer import Detokenizer
-from autocoder.daemon.live_sequence import Interrupt, LiveSequence
-from autocoder.daemon.sampling import Logits, Sampling, choose, probability
+from autocoder.daemon.healing import Agreement
+from autocoder.daemon.live_sequence import Interrupt
+from autocoder.daemon.sampling import Sampling, choose, probability
+from autocoder.daemon.speculation import Speculation
 from autocoder.daemon.stopping import StopRules
 
 
 @dataclass(frozen=True)
-class Draft:
+class Continuation:
     """The bytes and the probability of each token, and why the text ended.
 
-    `length` bytes are kept of all; `passes` tokens were chosen, a closing one included.
+    The first `repeated` bytes are text from before the cursor, chosen anew; `length` bytes behind
+    them are kept. `passes` tokens were chosen, a closing one included.
     """
 
     pieces: tuple[bytes, ...]
     probabilities: tuple[float, ...]
+    repeated: int
     length: int
     stopped_by: str
     passes: int
 
     @property
     def kept(self) -> bytes:
-        return b"".join(self.pieces)[: self.length]
+        return b"".join(self.pieces)[self.repeated :][: self.length]
 
     def probabilities_within(self, length: int) -> tuple[float, ...]:
-        """Those of the tokens of which any byte lies in the first `length`, each in whole."""
-        starts = accumulate(map(len, self.pieces), initial=0)  # the last one starts nothing
-        pairs = zip(self.probabilities, starts, strict=False)
-        return tuple(probability for probability, start in pairs if start < length)
+        """Those of the tokens of which any byte lies in the first `length` kept, each in whole."""
+        ends = [end - self.repeated for end in accumulate(map(len, self.pieces))]
+        starts = [0, *ends]  # the last one starts nothing
+        triples = zip(self.probabilities, starts, ends, strict=False)
+        return tuple(chance for chance, start, end in triples if start < length and end > 0)
 
 
 @dataclass(frozen=True)
@@ -44,35 +49,59 @@ class Decoding:
     rules: StopRules
     sampling: Sampling
     max_tokens: int
+    agreement: Agreement
     interrupt: Interrupt
 
-    def draft(
-        self, sequence: LiveSequence, logits: Logits, chance: Random, first: int | None = None
-    ) -> Draft:
-        """Continue `sequence`, whose last logits are given; `first` is the first token, if fixed.
+    def continuation(
+        self, ahead: Speculation, chance: Random, first: int | None = None
+    ) -> Continuation:
+        """Continue a sequence; `first` is the first token, if fixed.
 
         Raises ModelError where the model fails, and whatever `interrupt` raises.
         """
         pieces: list[bytes] = []
         probabilities: list[float] = []
-        token = choose(logits, sequence.ids, self.sampling, chance) if first is None else first
-        while token not in self.stop_ids:
+        token = first
+        while True:
+            logits = self.agreement.weighed(ahead.logits, sum(map(len, pieces)))
+            if token is None:
+                token = choose(logits, ahead.ids, self.sampling, chance)
+            if token in self.stop_ids:
+                break
             pieces.append(self.detokenizer.bytes_of(token))
             probabilities.append(probability(logits, token))
-            end = self._end(pieces, sequence.room)
+            end = self._end(pieces, ahead.room)
             if end is not None:
-                return Draft(tuple(pieces), tuple(probabilities), *end, len(pieces))
-            logits = sequence.extend([token], self.interrupt)
-            token = choose(logits, sequence.ids, self.sampling, chance)
-        length = sum(map(len, pieces))
-        return Draft(tuple(pieces), tuple(probabilities), length, "end", len(pieces) + 1)
+                return self._done(pieces, probabilities, *end, len(pieces))
+            ahead.choose(token, lambda guesses: self.worth(pieces, guesses), self.interrupt)
+            token = None
+        text = self._new_text(pieces)
+        return self._done(pieces, probabilities, len(text), "end", len(pieces) + 1)
 
-    def _end(self, pieces: list[bytes], room: int) -> tuple[int, str] | None:
+    def worth(self, pieces: Sequence[bytes], guesses: Sequence[int]) -> Sequence[int]:
+        """The guesses up to the one behind which the text would end: its logits are not needed."""
+        text = list(pieces)
+        for number, guess in enumerate(guesses):
+            text.append(self.detokenizer.bytes_of(guess))
+            if guess in self.stop_ids or self._end(text, 1) is not None:
+                return guesses[:number]
+        return guesses
+
+    def _done(
+        self, pieces: list[bytes], probabilities: list[float], length: int, why: str, passes: int
+    ) -> Continuation:
+        repeated = len(self.agreement.text)
+        return Continuation(tuple(pieces), tuple(probabilities), repeated, length, why, passes)
+
+    def _new_text(self, pieces: Sequence[bytes]) -> bytes:
+        return b"".join(pieces)[len(self.agreement.text) :]
+
+    def _end(self, pieces: Sequence[bytes], room: int) -> tuple[int, str] | None:
         """How many bytes to keep and why the text ends here, or None to go on."""
-        text = b"".join(pieces)
-        cut = self.rules.cut(text)
+        text = self._new_text(pieces)
+        cut = self.rules.cut(text) if text else None
         if cut is not None:
             return cut
-        if len(pieces) == self.max_tokens:
+        if len(pieces) >= self.max_tokens:
             return len(text), "length"
         return None if room else (len(text), "context")

@@ -22,22 +22,30 @@ class Detokenizer:
         self._added = {token: str(entry.content) for token, entry in added.items()}
         self._tokenizer = tokenizer
         self._byte_of = _byte_alphabet() if _is_byte_level(tokenizer) else None
-        self._known: dict[int, bytes] = {}
+        self._pieces: tuple[bytes, ...] = ()
 
     def bytes_of(self, token: int) -> bytes:
         """The token's bytes; b"" for a special token or an id without one."""
-        if token not in self._known:
-            self._known[token] = self._look_up(token)
-        return self._known[token]
+        return self.pieces[token] if token < len(self.pieces) else b""
 
-    def _look_up(self, token: int) -> bytes:
+    @property
+    def pieces(self) -> tuple[bytes, ...]:
+        """The bytes of every token. Made when first asked for."""
+        if not self._pieces:
+            vocabulary = self._tokenizer.get_vocab(with_added_tokens=True)
+            pieces = [b""] * (max(vocabulary.values(), default=-1) + 1)
+            for piece, token in vocabulary.items():
+                pieces[token] = self._bytes(piece, token)
+            self._pieces = tuple(pieces)
+        return self._pieces
+
+    def _bytes(self, piece: str, token: int) -> bytes:
         if token in self.special:
             return b""
         if token in self._added:
             return self._added[token].encode()
-        piece = self._tokenizer.id_to_token(token) or ""
         if self._byte_of is not None:
-            return bytes(self._byte_of[character] for character in piece)
+            return piece.translate(self._byte_of).encode("latin-1")
         fallback = BYTE_FALLBACK.fullmatch(piece)
         return bytes([int(fallback[1], 16)]) if fallback else piece.replace("▁", " ").encode()
 
@@ -62,14 +70,14 @@ def _is_byte_level(tokenizer: Any) -> bool:
     return "ByteLevel" in kinds
 
 
-def _byte_alphabet() -> dict[str, int]:
-    """Character → byte in byte-level vocabularies.
+def _byte_alphabet() -> dict[int, int]:
+    """Code point → byte in byte-level vocabularies.
 
     Printable Latin-1 bytes stand for themselves, the others, in order, for U+0100 and up
     (Radford et al., "Language Models are Unsupervised Multitask Learners", 2019, the code).
     """
     printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
     others = [byte for byte in range(0x100) if byte not in printable]
-    return {chr(byte): byte for byte in printable} | {
-        chr(0x100 + number): byte for number, byte in enumerate(others)
+    return {byte: byte for byte in printable} | {
+        0x100 + number: byte for number, byte in enumerate(others)
     }

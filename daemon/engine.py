@@ -120,6 +120,11 @@ class Engine:
         best.document, best.prompt_length, best.used = document, len(ids), self._clock
         return Claim(best.sequence, len(best.sequence.ids), forgotten)
 
+    def others(self, sequence: LiveSequence) -> list[list[int]]:
+        """The token ids of every sequence but one, the longest unused first."""
+        pool = sorted(self._pool, key=lambda kept: kept.used)
+        return [kept.sequence.ids for kept in pool if kept.sequence is not sequence]
+
     def _best(self, ids: Sequence[int], document: str) -> tuple[Kept | None, int]:
         wanted = np.asarray(ids, np.int64)
         rated = [(common_prefix(kept.sequence.ids, wanted), kept) for kept in self._pool]

@@ -113,6 +113,8 @@ class Completion:
     cached_tokens: int = 0
     generated_tokens: int = 0
     ms: Timing = Timing()
+    drafted_tokens: int = 0
+    accepted_tokens: int = 0
 
 
 @dataclass(frozen=True)
@@ -357,6 +359,8 @@ def completion_from(message: Message) -> Completion:
             prompt_tokens=message["prompt_tokens"],
             cached_tokens=message["cached_tokens"],
             generated_tokens=message["generated_tokens"],
+            drafted_tokens=message.get("drafted_tokens", 0),
+            accepted_tokens=message.get("accepted_tokens", 0),
             ms=Timing(**{f.name: message["ms"][f.name] for f in fields(Timing)}),
         )
     except (KeyError, TypeError) as error:

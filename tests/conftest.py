@@ -70,6 +70,7 @@ class FakeGraph:
     ) -> NDArray[np.float32]:
         self.passes.append((past, len(ids)))
         cache[past : past + len(ids)] = ids
+        rows = max(rows, 1)  # 0: any will do
         ends = range(past + len(ids) - rows + 1, past + len(ids) + 1)
         return np.stack([self._logits(tuple(int(t) for t in cache[:end])) for end in ends])
 

@@ -60,7 +60,7 @@ def test_typing_appends_and_moves_the_left_edge_seldom(tokenizer: Tokenizer) -> 
 
 @pytest.mark.parametrize("separator", ["\n", ";"])
 def test_short_tokens_are_dropped_in_blocks_too(tokenizer: Tokenizer, separator: str) -> None:
-    """A token per character where four characters were expected: the window is full all the time."""
+    """A token per character where four were expected: the window is full all the time."""
     builder = PromptBuilder(tokenizer, PromptFormat(), Budget(200, 50, 4.0))
     text = separator.join(f"x={number}" for number in range(400))
     moves, earlier = 0, None

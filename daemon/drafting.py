@@ -1,0 +1,104 @@
+"""Guesses at the next tokens: what followed the same few tokens before, here or nearby.
+
+No second model: code repeats itself, so the longest match of the last tokens in the prompt, in what
+was generated, in other documents and in earlier suggestions is continued as it went on there.
+Knows token ids; knows no model and no text. After J. Saxena, "Prompt Lookup Decoding" (2023).
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+LONGEST_MATCH = 8
+MOST_PLACES = 64  # of a token, the latest, that are compared
+GAP = -1  # between two texts; no token
+
+
+@dataclass(frozen=True)
+class Guess:
+    """Tokens that may come next, and how many tokens before them matched, 0…LONGEST_MATCH."""
+
+    tokens: tuple[int, ...] = ()
+    matched: int = 0
+
+
+class NgramSource(Protocol):
+    """A larger body of text, already indexed."""
+
+    def follow(self, ids: Sequence[int], most: int) -> Guess:
+        """What followed the last tokens of `ids` there."""
+        ...
+
+
+class Drafter:
+    """Guesses what follows a growing text, out of that text and of `others`.
+
+    `room` is how many tokens the text may grow by.
+    """
+
+    def __init__(
+        self,
+        text: Sequence[int],
+        others: Iterable[Sequence[int]] = (),
+        room: int = 512,
+        library: NgramSource | None = None,
+    ) -> None:
+        nearby = [token for other in others for token in (*other, GAP)]
+        self._start = len(nearby)
+        self._end = len(nearby) + len(text)
+        self._all = np.full(self._end + room, GAP, np.int32)
+        self._all[: self._start] = nearby
+        self._all[self._start : self._end] = text
+        self._begun = self._end
+        self._library = library
+
+    def push(self, token: int) -> None:
+        """The text has grown by a token."""
+        if self._end < len(self._all):
+            self._all[self._end] = token
+            self._end += 1
+
+    def reset(self) -> None:
+        """Back to the text at the beginning."""
+        self._end = self._begun
+
+    def guess(self, most: int) -> Guess:
+        """At most `most` tokens; none where the last token never stood before.
+
+        The longest match wins, among equals the latest; the library is asked where it is short.
+        """
+        if most < 1 or self._end == self._start:
+            return Guess()
+        found = self._lookup(most)
+        if self._library is not None and found.matched < LONGEST_MATCH // 2:
+            last = self._all[max(self._start, self._end - LONGEST_MATCH) : self._end].tolist()
+            other = self._library.follow(last, most)
+            if other.matched > found.matched:
+                return other
+        return found
+
+    def _lookup(self, most: int) -> Guess:
+        seen = self._all[: self._end]
+        places = np.flatnonzero(seen[:-1] == seen[-1])[-MOST_PLACES:]
+        matched, place = _longest(seen, places)
+        following: NDArray[np.int32] = seen[place + 1 : place + 1 + most] if matched else seen[:0]
+        gaps = np.flatnonzero(following == GAP)
+        tokens = following[: gaps[0]] if len(gaps) else following
+        return Guess(tuple(tokens.tolist()), matched if len(tokens) else 0)
+
+
+def _longest(seen: NDArray[np.int32], places: NDArray[np.int64]) -> tuple[int, int]:
+    """The length of the longest match of the end of `seen` that ends at one of `places`, and it."""
+    if not len(places):
+        return 0, 0
+    length, alive = 1, places
+    while length < min(LONGEST_MATCH, len(seen) - 1):
+        reaching = alive[alive >= length]
+        longer = reaching[seen[reaching - length] == seen[-1 - length]]
+        if not len(longer) or seen[-1 - length] == GAP:
+            break
+        length, alive = length + 1, longer
+    return length, int(alive[-1])

@@ -1,0 +1,82 @@
+"""Token healing: the tokens before the cursor are given back, and their text chosen anew.
+
+A cursor in mid-word splits tokens as training seldom saw: behind `enum` the model has no good way
+to say `enumerate`, which is a token of its own. So the tokens of the unfinished word are taken off
+the prompt, and the first tokens chosen must agree with the word's bytes: those that begin with what
+is left of them, and those that what is left begins with.
+
+Knows bytes and token ids; knows no tokenizer's rules, no model. The idea is that of S. Lundberg,
+"The Art of Prompt Design: Prompt Boundaries and Token Healing" (2023).
+"""
+
+from bisect import bisect_left
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Logits = NDArray[np.float32]  # (V,)
+MOST_TOKENS = 8  # given back at most
+
+
+def unfinished_word(pieces: Sequence[bytes]) -> int:
+    """How many of the last tokens, given by their bytes, hold the word that the text ends in."""
+    count, inside = 0, True
+    while inside and count < min(len(pieces), MOST_TOKENS):
+        piece = pieces[-1 - count]
+        count += bool(piece) and _in_word(piece[-1])
+        inside = bool(piece) and all(map(_in_word, piece))
+    return count
+
+
+def _in_word(byte: int) -> bool:
+    """A letter, digit or underscore, or a byte of any character beyond ASCII."""
+    return byte >= 0x80 or byte == 0x5F or chr(byte).isalnum()
+
+
+class Vocabulary:
+    """The tokens of a model by their bytes, `pieces[token]`; those without any are never found."""
+
+    def __init__(self, pieces: Sequence[bytes]) -> None:
+        pairs = sorted((piece, token) for token, piece in enumerate(pieces) if piece)
+        self._pieces = [piece for piece, _ in pairs]
+        self._tokens = np.asarray([token for _, token in pairs], np.int64)
+
+    def agreeing(self, text: bytes) -> NDArray[np.int64]:
+        """The tokens that begin with `text`, and those that `text` begins with."""
+        longer = self._tokens[self._range(text)]
+        shorter = [self._tokens[self._same(text[:end])] for end in range(1, len(text))]
+        return np.concatenate([longer, *shorter])
+
+    def _range(self, beginning: bytes) -> slice:
+        last = beginning.rstrip(b"\xff")
+        after = last[:-1] + bytes([last[-1] + 1]) if last else None
+        end = len(self._pieces) if after is None else bisect_left(self._pieces, after)
+        return slice(bisect_left(self._pieces, beginning), end)
+
+    def _same(self, piece: bytes) -> slice:
+        first = bisect_left(self._pieces, piece)
+        return slice(first, bisect_left(self._pieces, piece + b"\0", first))
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """The bytes with which what is decoded must begin: the text that was taken off the prompt."""
+
+    text: bytes
+    vocabulary: Vocabulary
+
+    def weighed(self, logits: Logits, written: int) -> Logits:
+        """The logits after `written` bytes, those of tokens that disagree at minus infinity.
+
+        Where no token agrees, which only a vocabulary without all bytes can bring about, they stay.
+        """
+        if written >= len(self.text):
+            return logits
+        allowed = self.vocabulary.agreeing(self.text[written:])
+        if not len(allowed):
+            return logits
+        weighed = np.full_like(logits, -np.inf)
+        weighed[allowed] = logits[allowed]
+        return weighed

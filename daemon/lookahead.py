@@ -1,0 +1,74 @@
+"""How many guesses are worth judging: what a longer pass costs against what it is likely to bring.
+
+A pass over 1 + k tokens judges k guesses. If each comes true with chance a, it yields
+1 + a + a² + … + aᵏ tokens (Leviathan et al., "Fast Inference from Transformers via Speculative
+Decoding", 2023), so k is best where that, divided by the pass's cost, is largest. Both are learned
+as it goes: the chance by the length of the match behind a guess, the cost by the clock.
+
+Knows numbers only.
+"""
+
+from autocoder.daemon.drafting import LONGEST_MATCH
+
+MOST_GUESSES = 16
+# What passes of 1…17 tokens cost on two cores in units of one of two, before the clock was read.
+FIRST_COSTS = (
+    1.0,
+    1.0,
+    1.15,
+    1.3,
+    1.45,
+    1.7,
+    1.9,
+    2.1,
+    2.3,
+    2.5,
+    2.7,
+    2.9,
+    3.1,
+    3.3,
+    3.5,
+    3.7,
+    3.9,
+)
+FIRST_CHANCES = (0.05, 0.3, 0.45, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8)
+AGAIN = LONGEST_MATCH + 1  # the match of a guess that continues the very same prompt as before
+SLOWNESS = 0.05  # the weight of one observation
+
+
+class Lookahead:
+    """The running costs and chances of one machine and model."""
+
+    def __init__(self) -> None:
+        self._costs = list(FIRST_COSTS)
+        self._chances = [*FIRST_CHANCES, 0.9]
+        self._pair_ms = 0.0
+
+    def guesses(self, matched: int) -> int:
+        """How many guesses to judge behind a match of `matched` tokens; at least one.
+
+        A pass has a second place anyway (`ServingGraph.least`).
+        """
+        chance, run, hoped = self._chances[matched], 1.0, 1.0
+        best, most = 0.0, 1
+        for count in range(1, MOST_GUESSES + 1):
+            run *= chance
+            hoped += run
+            if hoped / self._costs[count] > best:
+                best, most = hoped / self._costs[count], count
+        return most
+
+    def judged(self, matched: int, accepted: int, guesses: int) -> None:
+        """So many of the guesses behind such a match came true, one after the other."""
+        for number in range(min(accepted + 1, guesses)):
+            self._chances[matched] += SLOWNESS * ((number < accepted) - self._chances[matched])
+
+    def took(self, tokens: int, milliseconds: float) -> None:
+        """A pass of so many tokens was run. One far off the rest says something of the machine."""
+        if not 1 <= tokens <= len(self._costs):
+            return
+        if tokens <= 2:
+            self._pair_ms += (SLOWNESS if self._pair_ms else 1.0) * (milliseconds - self._pair_ms)
+        elif self._pair_ms:
+            cost = min(max(milliseconds / self._pair_ms, 1.0), 2.0 * FIRST_COSTS[tokens - 1])
+            self._costs[tokens - 1] += SLOWNESS * (cost - self._costs[tokens - 1])

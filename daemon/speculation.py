@@ -1,0 +1,104 @@
+"""The logits behind each chosen token, computed ahead where the next tokens can be guessed.
+
+Guesses run in the same pass as the token before them. One that is then chosen was free; at the
+first that is not, the rest is rolled back. Every choice is made from the very logits that it would
+be made from without guesses, so guesses change the time and nothing else. Knows token ids and
+logits; what is chosen, and which guesses could matter, is its caller's affair.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from time import perf_counter
+
+from autocoder.daemon.drafting import Drafter, Guess
+from autocoder.daemon.live_sequence import Interrupt, LiveSequence, Logits, Rows
+from autocoder.daemon.lookahead import MOST_GUESSES, Lookahead
+
+Worth = Callable[[Sequence[int]], Sequence[int]]
+"""The beginning of some guesses that could matter: what comes behind a stop never does."""
+
+
+@dataclass
+class Tally:
+    """Tokens guessed, and those of them that were chosen."""
+
+    drafted: int = 0
+    accepted: int = 0
+
+
+class Speculation:
+    """Continues a sequence whose last logits are `rows[0]`, with `guess` judged by further rows.
+
+    `drafter` None: nothing is guessed.
+    """
+
+    def __init__(
+        self,
+        sequence: LiveSequence,
+        rows: Rows,
+        guess: Guess,
+        drafter: Drafter | None,
+        lookahead: Lookahead,
+        tally: Tally,
+    ) -> None:
+        self._sequence = sequence
+        self._rows = rows
+        self._guess = guess
+        self._at = 0  # how many of the guesses came true
+        self._drafter = drafter
+        self._lookahead = lookahead
+        self._tally = tally
+
+    @property
+    def logits(self) -> Logits:
+        """Those (V,) behind the last token chosen, until the next pass."""
+        row: Logits = self._rows[self._at]
+        return row
+
+    @property
+    def ids(self) -> list[int]:
+        """The tokens of the prompt and those chosen."""
+        return self._sequence.ids[: len(self._sequence.ids) - self._pending]
+
+    @property
+    def room(self) -> int:
+        """How many tokens still fit."""
+        return self._sequence.room + self._pending
+
+    @property
+    def _pending(self) -> int:
+        return len(self._guess.tokens) - self._at
+
+    def choose(self, token: int, worth: Worth, interrupt: Interrupt) -> None:
+        """Append a token; `logits` are then those behind it. Raises what a pass raises."""
+        if self._drafter is not None:
+            self._drafter.push(token)
+        if self._pending and self._guess.tokens[self._at] == token:
+            self._at += 1
+            self._tally.accepted += 1
+            return
+        self.finish()
+        self._guess = self._worth_judging(worth)
+        began = perf_counter()
+        self._rows = self._sequence.extend_guessing([token], self._guess.tokens, interrupt)
+        self._lookahead.took(1 + len(self._guess.tokens), 1000 * (perf_counter() - began))
+        self._tally.drafted += len(self._guess.tokens)
+
+    def finish(self) -> None:
+        """Roll back the guesses that did not come true."""
+        self._sequence.rewind(len(self._sequence.ids) - self._pending)
+        if self._guess.tokens:
+            self._lookahead.judged(self._guess.matched, self._at, len(self._guess.tokens))
+        self._guess, self._at = Guess(), 0
+
+    def _worth_judging(self, worth: Worth) -> Guess:
+        if self._drafter is None:
+            return Guess()
+        found = self._drafter.guess(min(MOST_GUESSES, self._sequence.room - 1))
+        return cut(found, self._lookahead, worth)
+
+
+def cut(guess: Guess, lookahead: Lookahead, worth: Worth) -> Guess:
+    """As much of a guess as is worth its cost."""
+    tokens = worth(guess.tokens[: lookahead.guesses(guess.matched)])
+    return Guess(tuple(tokens), guess.matched)
