@@ -1,0 +1,255 @@
+"""On and off; settings by project, syntax and view; the palette, the menu, the status bar."""
+
+import json
+
+import pytest
+import sublime
+
+from autocoder.clients.sublime_command import PLUGIN
+
+FILES = ("Autocoder.sublime-settings", "Default.sublime-keymap", "Default.sublime-commands",
+         "Main.sublime-menu", "messages.json")  # fmt: skip
+
+
+def decoded(name):
+    return sublime.decode_value((PLUGIN / name).read_text())
+
+
+def asks(editor, bridge):
+    """Does typing here make a request?"""
+    before = len(bridge.heard())
+    editor.type("ran")
+    return bool(editor.wait(lambda: len(bridge.heard()) > before, 0.25))
+
+
+def entries(items):
+    """The menu's or the palette's entries that run a command, however deep."""
+    for item in items:
+        yield from [item] if "command" in item else entries(item.get("children", []))
+
+
+# --- on and off -----------------------------------------------------------------------------------
+
+
+def test_switched_off_everywhere_it_stays_off_after_a_restart(editor, bridge, start):
+    bridge.says(("ran", "ge(10):"))
+    editor.type("ran")
+    assert editor.wait(lambda: "⟨" in editor.screen())
+    editor.window.run_command("autocoder_toggle")
+    assert (editor.screen(), editor.status()) == ("ran", "")
+    assert editor.world.messages[-1] == "autocoder: off"
+    assert not asks(editor, bridge)
+    user = editor.world.user / "Autocoder.sublime-settings"
+    assert json.loads(user.read_text()) == {"command": bridge.command, "enabled": False}
+    editor.window.run_command("autocoder_toggle")
+    assert (editor.world.messages[-1], editor.status()) == ("autocoder: on", "ac")
+    assert asks(editor, bridge)
+
+
+def test_switched_off_in_one_view_it_goes_on_in_others(editor, bridge):
+    bridge.says(("ran", "ge(10):"))
+    editor.type("ran")
+    assert editor.wait(lambda: "⟨" in editor.screen())
+    editor.view.run_command("autocoder_toggle_view")
+    assert (editor.screen(), editor.status()) == ("ran", "")
+    assert editor.world.messages[-1] == "autocoder: off in this view"
+    assert not asks(editor, bridge)
+    editor.open()
+    assert asks(editor, bridge)
+
+
+def test_switched_on_in_one_view_it_suggests_in_any_text(editor, bridge):
+    editor.open(scope="text.plain")
+    assert not asks(editor, bridge)
+    editor.view.run_command("autocoder_toggle_view")
+    assert (editor.world.messages[-1], editor.status()) == ("autocoder: on in this view", "ac")
+    assert asks(editor, bridge)
+    editor.view.run_command("autocoder_toggle_view")
+    assert not asks(editor, bridge)
+
+
+def test_a_project_switches_it_off(editor, bridge):
+    editor.window._project = {"settings": {"autocoder.enabled": False}}
+    editor.open()
+    assert not asks(editor, bridge)
+    assert editor.press("alt+\\") is None
+    editor.window.run_command("autocoder_show", {"what": "status"})
+    assert "autocoder    off in this view" in editor.panel()
+
+
+def test_a_project_switches_it_on_where_it_is_off_elsewhere(start, bridge):
+    editor = start(bridge.command, enabled=False)
+    editor.open()
+    assert not asks(editor, bridge)
+    editor.window._project = {"settings": {"autocoder.enabled": True, "autocoder.selector": ""}}
+    editor.open(scope="source.lua")
+    assert asks(editor, bridge)
+
+
+@pytest.mark.parametrize(
+    ("settings", "scope", "expected"),
+    [
+        ({"selector": "source.lua"}, "source.python", False),
+        ({"selector": "source.lua"}, "source.lua", True),
+        ({"selector": ""}, "text.plain", True),
+        ({}, "source.java", True),
+        ({}, "text.html.markdown", False),
+        ({"auto": False}, "source.python", False),
+        ({"enabled": False}, "source.python", False),
+    ],
+)
+def test_where_it_suggests_by_itself(start, bridge, settings, scope, expected):
+    editor = start(bridge.command, **settings)
+    editor.open(scope=scope)
+    assert asks(editor, bridge) == expected
+
+
+def test_auto_off_leaves_the_trigger(start, bridge):
+    bridge.says(("ran", "ge(10):"))
+    editor = start(bridge.command, auto=False)
+    editor.open()
+    assert not asks(editor, bridge)
+    editor.press("alt+\\")
+    assert editor.wait(lambda: editor.screen() == "ran⟨ge(10):⟩")
+
+
+def test_numbers_are_sent_as_they_are_set(start, bridge):
+    numbers = {"max_lines": 3, "max_tokens": 30, "trigger_lines": 5, "trigger_tokens": 50}
+    bridge.says(("ran", "ge(10):"))
+    editor = start(bridge.command, **numbers)
+    editor.open(**{"autocoder.max_tokens": 31})
+    assert asks(editor, bridge)
+    assert (bridge.heard()[0]["max_lines"], bridge.heard()[0]["max_tokens"]) == (3, 31)
+    assert editor.wait(lambda: "⟨" in editor.screen())
+    editor.press("alt+\\")
+    assert editor.wait(lambda: len(bridge.heard()) == 2)
+    assert (bridge.heard()[1]["max_lines"], bridge.heard()[1]["max_tokens"]) == (5, 50)
+
+
+def test_the_delay_is_waited_for(start, bridge):
+    editor = start(bridge.command, delay=300)
+    editor.open()
+    editor.type("x").rest(0.15)
+    assert bridge.heard() == []
+    assert editor.wait(bridge.heard)
+
+
+def test_the_colour_is_the_users(start, bridge):
+    bridge.says(("ran", "ge(10):"))
+    editor = start(bridge.command, color="#888")
+    editor.open()
+    editor.type("ran")
+    assert editor.wait(lambda: "⟨" in editor.screen())
+    [(_, content, _)] = editor.view._phantoms.values()
+    assert ".ghost { color: #888; }" in content
+
+
+# --- the status bar -------------------------------------------------------------------------------
+
+
+def test_the_status_bar_tells_ready_waiting_and_off(start, bridge):
+    bridge.says(("ran", "ge(10):"), delay_ms=200)
+    editor = start(bridge.command, status="complete")
+    python = editor.open()
+    assert editor.status() == "complete"
+    editor.type("ran")
+    assert editor.wait(lambda: editor.status() == "complete…")
+    assert editor.wait(lambda: editor.status() == "complete")
+    assert "⟨" in editor.screen()
+    editor.open(scope="text.plain")
+    assert editor.status() == ""
+    editor.focus(python)
+    assert editor.status() == "complete"
+
+
+def test_no_word_no_status(start, bridge):
+    editor = start(bridge.command, status="")
+    editor.open()
+    assert asks(editor, bridge)
+    assert editor.status() == ""
+
+
+# --- the palette and the menu ---------------------------------------------------------------------
+
+
+def test_status_says_what_there_is(editor, bridge):
+    editor.window.run_command("autocoder_show", {"what": "status"})
+    assert "bridge       off" in editor.panel()
+    assert asks(editor, bridge)
+    assert editor.wait(lambda: bridge.heard("answered"))
+    editor.rest(0.05)
+    editor.window.run_command("autocoder_show", {"what": "status"})
+    rows = dict(line.split(None, 1) for line in editor.panel().splitlines())
+    assert rows["autocoder"] == "on"
+    assert rows["bridge"] == "ready"
+    assert rows["command"] == " ".join([*bridge.command, "bridge", "--client", "sublime"])
+    assert rows["daemon"] == "0, FakeProvider"
+    assert rows["model"] == "fake, python"
+
+
+def test_status_says_why_there_is_nothing(start, bridge):
+    editor = start("/nowhere/autocoder")
+    editor.open(scope="text.plain")
+    editor.window.run_command("autocoder_show", {"what": "status"})
+    assert "on, but not of itself here" in editor.panel()
+    assert "command      no executable '/nowhere/autocoder'. Run `autocoder" in editor.panel()
+    editor.view.set_read_only(True)
+    editor.window.run_command("autocoder_show", {"what": "status"})
+    assert "on, but not possible here" in editor.panel()
+    editor.window.run_command("autocoder_toggle")
+    editor.window.run_command("autocoder_show", {"what": "status"})
+    assert "autocoder    off\n" in editor.panel()
+
+
+def test_statistics_ask_the_daemon(editor, bridge):
+    editor.window.run_command("autocoder_show", {"what": "statistics"})
+    assert editor.wait(editor.panel)
+    assert "uptime_s     1\nfeedback     shown: 3\n" in editor.panel()
+
+
+def test_statistics_say_that_the_bridge_is_down(start):
+    editor = start("/nowhere/autocoder")
+    editor.open()
+    editor.type("x")
+    assert editor.wait(lambda: editor.status() == "ac!")
+    editor.window.run_command("autocoder_show", {"what": "statistics"})
+    assert editor.panel() == 'the bridge is down, see "Autocoder: Log"\n'
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_each_file_is_what_sublime_reads(name):
+    assert decoded(name)
+
+
+@pytest.mark.parametrize("name", ["Default.sublime-commands", "Main.sublime-menu"])
+def test_each_entry_runs_a_command_that_there_is(editor, name):
+    found = list(entries(decoded(name)))
+    assert len(found) >= 8
+    for entry in found:
+        if entry["command"] == "edit_settings":
+            base = entry["args"]["base_file"]
+            assert base.startswith("${packages}/Autocoder/")
+            assert (PLUGIN / base.rsplit("/", 1)[1]).exists()
+        else:
+            editor.window.run_command(entry["command"], entry.get("args", {}))
+            assert entry["command"] in editor.world.commands
+
+
+def test_every_command_is_in_the_palette_the_keys_or_both(editor):
+    bound = {binding["command"] for binding in decoded("Default.sublime-keymap")}
+    bound |= {entry["command"] for entry in entries(decoded("Default.sublime-commands"))}
+    assert set(editor.world.commands) == {c for c in bound if c.startswith("autocoder_")}
+    assert len(editor.world.commands) == 8
+
+
+def test_the_menu_is_under_package_settings():
+    [preferences] = decoded("Main.sublime-menu")
+    [package_settings] = preferences["children"]
+    [ours] = package_settings["children"]
+    ids = [preferences["id"], package_settings["id"], ours["caption"]]
+    assert ids == ["preferences", "package-settings", "Autocoder"]
+
+
+def test_the_message_of_the_installation_is_there():
+    for file in decoded("messages.json").values():
+        assert "Preferences > Package Settings" in (PLUGIN / file).read_text()
