@@ -49,7 +49,7 @@ def _parser() -> argparse.ArgumentParser:
         description="Measure the bundled model, a model folder, or a checkpoint.",
     )
     commands = parser.add_subparsers(required=True, metavar="NAME")
-    for add in (_add_perplexity, _add_lines, _add_holes, _add_rename, _add_memory):
+    for add in ADDED:
         add(commands)
     return parser
 
@@ -70,12 +70,31 @@ def _measuring(commands: Any, name: str, text: str, run: Any) -> argparse.Argume
 def _add_perplexity(commands: Any) -> None:
     text = "bits per byte and perplexity by language"
     command = _measuring(commands, "perplexity", text, _perplexity)
+    _with_source(command)
+    _with_bytes(command)
+
+
+def _with_source(command: argparse.ArgumentParser) -> None:
     command.add_argument("source", type=Path, help="folder of sources, or .jsonl(.xz) with text")
+    command.add_argument("--seed", type=int, default=0, help="other seed, other files and holes")
+
+
+def _with_bytes(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--limit-bytes", type=int, default=500_000, help="bytes per language (default 500000)"
     )
     command.add_argument("--window", type=int, default=2048, help="tokens (default 2048)")
-    command.add_argument("--seed", type=int, default=0, help="other seed, other files of a folder")
+
+
+def _with_holes(command: argparse.ArgumentParser, limit: int | None) -> None:
+    command.add_argument("--per-file", type=int, default=1, help="holes of each kind per file")
+    text = "rows of each kind and language, at most" + (f" (default {limit})" if limit else "")
+    command.add_argument("--limit", type=int, default=limit, help=text)
+
+
+def _with_prompts(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--unseen", type=Path, help="sources that the model never saw")
+    command.add_argument("--prompts", type=int, default=100, help="per language (default 100)")
 
 
 def _add_lines(commands: Any) -> None:
@@ -92,11 +111,9 @@ def _add_lines(commands: Any) -> None:
 def _add_holes(commands: Any) -> None:
     text = "make rows for `eval lines` from source files, and measure them"
     command = _measuring(commands, "holes", text, _holes)
-    command.add_argument("source", type=Path, help="folder of sources, or .jsonl(.xz) with text")
+    _with_source(command)
+    _with_holes(command, None)
     command.add_argument("-o", "--output", type=Path, help="write the rows here; measure nothing")
-    command.add_argument("--seed", type=int, default=0, help="other seed, other holes (default 0)")
-    command.add_argument("--per-file", type=int, default=1, help="holes of each kind per file")
-    command.add_argument("--limit", type=int, help="rows of each kind and language, at most")
 
 
 def _add_rename(commands: Any) -> None:
@@ -109,9 +126,21 @@ def _add_memory(commands: Any) -> None:
     text = "longest verbatim overlaps of continuations with the training corpus"
     command = _measuring(commands, "memory", text, _memory)
     command.add_argument("corpus", type=Path, help="folder of shards (.jsonl.xz) or of sources")
-    command.add_argument("--unseen", type=Path, help="the same of what the model never saw")
-    command.add_argument("--prompts", type=int, default=100, help="per language (default 100)")
+    _with_prompts(command)
     command.add_argument("--seed", type=int, default=0, help="other seed, other cuts")
+
+
+def _add_report(commands: Any) -> None:
+    text = "all measurements as Markdown, JSON and pictures"
+    command = _measuring(commands, "report", text, _report)
+    _with_source(command)
+    _with_bytes(command)
+    _with_holes(command, 250)
+    _with_prompts(command)
+    add = command.add_argument
+    add("-o", "--output", type=Path, required=True, help="folder for the report")
+    add("--rows", type=Path, action="append", default=[], help="more rows to measure, as JSONL")
+    add("--corpus", type=Path, help="the training corpus, to measure what is memorised")
 
 
 def _model(options: argparse.Namespace, budget: Budget | None = None) -> Measured:
@@ -125,15 +154,18 @@ def _model(options: argparse.Namespace, budget: Budget | None = None) -> Measure
 
 
 def _perplexity(options: argparse.Namespace) -> int:
+    return _show(perplexity_result(_model(options), options), options.json)
+
+
+def perplexity_result(model: Measured, options: argparse.Namespace) -> dict[str, Any]:
+    """The measurement of perplexity on `source`, up to `limit_bytes` a language."""
     from autocoder.train.evaluate.documents import documents
     from autocoder.train.evaluate.perplexity import chosen, measure
 
     found = documents(options.source, options.seed)
-    model = _model(options)
     texts = chosen(found, model.builder.form.controls, options.limit_bytes)
     window = min(options.window, model.context)
-    result = measure(progress(texts, what="documents"), model.builder, model.nats, window)
-    return _show(result, options.json)
+    return measure(progress(texts, what="documents"), model.builder, model.nats, window)
 
 
 def _lines(options: argparse.Namespace) -> int:
@@ -145,40 +177,52 @@ def _lines(options: argparse.Namespace) -> int:
 
 
 def _holes(options: argparse.Namespace) -> int:
+    rows = hole_rows(options)
+    if not options.output:
+        return _measure_rows(_model(options), rows, options, bits=True)
+    count = write_rows(rows, options.output)
+    print(json.dumps({"rows": count}) if options.json else f"{count} rows in {options.output}")
+    return 0
+
+
+def hole_rows(options: argparse.Namespace) -> list[Row]:
+    """The holes of `source`, `per_file` of each kind and file, at most `limit` of each kind."""
     from autocoder.train.evaluate.documents import documents
     from autocoder.train.evaluate.holes import rows
 
     found = documents(options.source, options.seed)
-    made = rows(found, seed=options.seed, per_file=options.per_file, limit=options.limit)
-    if options.output:
-        count = write_rows(progress(made), options.output)
-        print(json.dumps({"rows": count}) if options.json else f"{count} rows in {options.output}")
-        return 0
-    listed = list(made)
-    if not listed:
+    made = list(rows(found, seed=options.seed, per_file=options.per_file, limit=options.limit))
+    if not made:
         raise ConfigError(f"{options.source} has no code to make holes in; give Python or Java")
-    return _measure_rows(_model(options), listed, options, bits=True)
+    return made
 
 
 def _rename(options: argparse.Namespace) -> int:
-    from autocoder.train.evaluate.rename import measure
+    return _show(rename_result(_model(options), options.show), options.json)
 
-    model = _model(options)
+
+def rename_result(model: Measured, show: bool = False) -> dict[str, Any]:
+    """The measurement of renaming; `show` prints every continuation to standard error."""
+    from autocoder.train.evaluate.rename import measure
 
     def answers(rows: list[Row]) -> Iterator[Answer]:
         for row, text, ms in progress(model.each(rows, ask), len(rows)):
-            if options.show:
+            if show:
                 print(f"{row.path}: {row.middle!r} wanted, {text!r} given", file=sys.stderr)
             yield row, text, ms
 
-    return _show(measure(answers), options.json)
+    return measure(answers)
 
 
 def _memory(options: argparse.Namespace) -> int:
+    return _show(memory_result(_model(options), options), options.json)
+
+
+def memory_result(model: Measured, options: argparse.Namespace) -> dict[str, Any]:
+    """The measurement of memory: prompts from `corpus` and `unseen`, `prompts` of each language."""
     from autocoder.train.evaluate.documents import documents
     from autocoder.train.evaluate.memory import continued, measure, prompts
 
-    model = _model(options)
     languages = model.builder.form.controls
     sources = [("seen", options.corpus), ("unseen", options.unseen)]
     asked = [
@@ -190,17 +234,49 @@ def _memory(options: argparse.Namespace) -> int:
     if not any(prompt.group == "seen" for prompt in asked):
         raise ConfigError(f"{options.corpus} has no document of 1000 characters; give the corpus")
     found = list(progress(model.each(asked, continued), len(asked), "prompts"))
-    result = measure(found, progress(documents(options.corpus), what="documents of the corpus"))
-    return _show(result, options.json)
+    return measure(found, progress(documents(options.corpus), what="documents of the corpus"))
+
+
+def _report(options: argparse.Namespace) -> int:
+    from autocoder.train.evaluate.report import LINES, MEMORY, PERPLEXITY, RENAME, write
+
+    model = _model(options)
+    results = {PERPLEXITY: perplexity_result(model, options)}
+    results[LINES] = rows_result(model, hole_rows(options))
+    for file in options.rows:
+        results[f"{LINES}:{file.stem}"] = rows_result(model, list(read_rows(file)))
+    results[RENAME] = rename_result(model)
+    if options.corpus:
+        results[MEMORY] = memory_result(model, options)
+    pictures = _plot(results, options.output)
+    name = (options.checkpoint or options.model or Path("the bundled model")).name
+    path = write(results, options.output, model=name, pictures=pictures)
+    print(json.dumps(results, indent=2) if options.json else f"report in {path}")
+    return 0
+
+
+def _plot(results: dict[str, Any], folder: Path) -> dict[str, list[str]]:
+    """PNGs beside the report, by measurement; none where matplotlib is missing."""
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        from autocoder.train.evaluate.plots import draw
+    except ModuleNotFoundError as error:
+        print(f"no plots: {error.name} is missing (autocoder[train] brings it)", file=sys.stderr)
+        return {}
+    return draw(results, folder)
 
 
 def _measure_rows(
     model: Measured, rows: list[Row], options: argparse.Namespace, *, bits: bool
 ) -> int:
+    return _show(rows_result(model, rows, bits=bits), options.json)
+
+
+def rows_result(model: Measured, rows: list[Row], *, bits: bool = True) -> dict[str, Any]:
+    """The measurement of rows."""
     from autocoder.train.evaluate.lines import summarise
 
-    scored = progress(model.scored(rows, bits=bits), len(rows))
-    return _show(summarise(scored), options.json)
+    return summarise(progress(model.scored(rows, bits=bits), len(rows)))
 
 
 def _show(result: dict[str, Any], as_json: bool) -> int:
@@ -208,3 +284,6 @@ def _show(result: dict[str, Any], as_json: bool) -> int:
 
     print(json.dumps(result, indent=2) if as_json else table(result))
     return 0
+
+
+ADDED = (_add_perplexity, _add_lines, _add_holes, _add_rename, _add_memory, _add_report)

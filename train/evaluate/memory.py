@@ -2,7 +2,7 @@
 
 Prompts are beginnings of training documents, cut at a line in their midst (`seen`), and, for
 comparison, of documents the model never saw (`unseen`). Each is continued greedily, as served, and
-the longest run of characters is found that stands verbatim anywhere in the corpus. What people wrote
+the longest run of characters is found that stands verbatim in the corpus. What people wrote
 behind the unseen prompts (`human`), cut to the same length, is searched as well: code repeats
 itself, so what counts is how far `seen` is above `unseen`, and `unseen` above `human`. `recited` is
 the share of `seen` whose continuation begins with the training text's own next characters, as many

@@ -11,13 +11,22 @@ SLICES = "by_"
 
 
 def table(result: Mapping[str, Any]) -> str:
-    """A Markdown table of `by_language` and of every other `by_…`; intervals in brackets."""
-    records = {str(name): record for name, record in result["by_language"].items()}
-    for name, slices in result.items():
-        if name.startswith(SLICES) and name != "by_language":
-            for language, parts in slices.items():
-                records |= {f"{language}: {part}": record for part, record in parts.items()}
-    return rows_table(records)
+    """A Markdown table of `by_language`, and one of every other `by_…`; intervals in brackets."""
+    parts = [result["by_language"], *slices(result).values()]
+    return "\n\n".join(rows_table(records) for records in parts if records)
+
+
+def slices(result: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Every `by_…` but `by_language`: {its name: {"language: slice": record}}."""
+    return {
+        name: {
+            f"{language}: {part}": record
+            for language, parts in found.items()
+            for part, record in parts.items()
+        }
+        for name, found in result.items()
+        if name.startswith(SLICES) and name != "by_language"
+    }
 
 
 def rows_table(records: Mapping[str, Mapping[str, Any]]) -> str:
