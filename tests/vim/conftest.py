@@ -29,7 +29,7 @@ let g:autocoder_command = {command}
 filetype plugin indent on
 syntax on
 function! Dump() abort
-  let state = {{'lines': getline(1, '$'), 'cursor': [line('.'), col('.')], 'mode': mode(1),
+  let state = {{'lines': getline(1, 2000), 'cursor': [line('.'), col('.')], 'mode': mode(1),
     \\ 'top': line('w0'), 'messages': execute('messages'), 'value': get(g:, 'value', 0)}}
   if exists('g:loaded_autocoder')
     call extend(state, {{'visible': autocoder#visible(), 'bridge': autocoder#bridge#state()}})
@@ -153,6 +153,9 @@ class Editor:
         """Press keys by tmux's names, one after the other: Tab, Escape, M-Right, C-x …"""
         self._tmux("send-keys", "-t", "t", *names)
         return self
+
+    def resize(self, columns: int, rows: int) -> None:
+        self._tmux("resize-window", "-t", "t", "-x", str(columns), "-y", str(rows))
 
     def pipe(self, command: str) -> None:
         """Send all that the editor writes to its terminal to a shell command as well."""

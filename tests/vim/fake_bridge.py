@@ -53,6 +53,7 @@ def answer(message: dict[str, Any], size: int) -> None:
     elif message["type"] == "complete":
         complete(message, reply, now)
     elif message["type"] == "status":
+        time.sleep(now.get("status_delay_ms", 0) / 1000)
         say(reply | {"type": "status", "uptime_s": 1, "feedback": {"shown": 3}})
     else:
         say(reply | {"type": "ok"})

@@ -1,8 +1,7 @@
-"""Draws docs/vim.svg: what real Vim shows, with the plugin, the real bridge and the daemon.
+"""Draws what real Vim or Neovim shows, with the plugin, the real bridge and the bundled model.
 
-    python tests/vim/picture.py docs/vim.svg [--scripted]
-
-With --scripted the suggestion comes from a fixed answer instead of the bundled model.
+python tests/vim/picture.py docs/vim.svg
+python tests/vim/picture.py docs/neovim.svg --editor nvim
 """
 
 import argparse
@@ -17,21 +16,18 @@ import pyte
 
 HERE = Path(__file__).parent
 SIZE = (76, 18)
-SOURCE = '''"""Sorting, one way."""
+SOURCE = '''"""What a shop sells."""
 
 
-def merge(left: list[int], right: list[int]) -> list[int]:
-    """Two sorted lists as one."""
-    merged = []
-    while left and right:
+class Item:
+    """So many pieces of one thing."""
 
-    return merged + left + right
+
+
+    def total(self) -> float:
+        return self.price * self.quantity
 '''
-TYPED = "if left[0] <= right[0]:"
-ANSWER = """
-            merged.append(left.pop(0))
-        else:
-            merged.append(right.pop(0))"""
+TYPED = "    def __init__(self, name: str, price: float, quantity: int) -> None:"
 
 
 def load(name: str, path: Path) -> Any:
@@ -46,22 +42,20 @@ def load(name: str, path: Path) -> Any:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("output", type=Path)
-    parser.add_argument("--scripted", action="store_true")
+    parser.add_argument("--editor", choices=("vim", "nvim"), default="vim")
     options = parser.parse_args()
     vim, picture = (
         load("vim_tests", HERE / "conftest.py"),
         load("picture", HERE / "../../docs/picture.py"),
     )
     with tempfile.TemporaryDirectory() as folder:
-        bridge = vim.Bridge(Path(folder))
-        bridge.says((TYPED, ANSWER))
-        editor = vim.Editor("vim", Path(folder), bridge)
-        command = None if options.scripted else [sys.executable, "-P", "-m", "autocoder"]
-        look = "set number laststatus=2 statusline=%f\\ %=%{autocoder#statusline()}\\ "
-        editor.open(SOURCE, command=command, size=SIZE, after=look, name="merge.py")
-        editor.type("8GS        " + TYPED).keys("C-x", "C-a")
+        editor = vim.Editor(options.editor, Path(folder), vim.Bridge(Path(folder)))
+        command = [sys.executable, "-P", "-m", "autocoder"]
+        look = "set number noruler laststatus=2 statusline=%f\\ %=%{autocoder#statusline()}\\ "
+        editor.open(SOURCE, command=command, size=SIZE, after=look, name="item.py")
+        editor.type("7GC" + TYPED).keys("C-x", "C-a")
         vim.wait_for(lambda: editor.state()["visible"])
-        time.sleep(0.5)
+        time.sleep(2)  # the first of them may be what came of itself
         screen = pyte.Screen(*SIZE)
         pyte.Stream(screen).feed(editor.coloured().rstrip("\n").replace("\n", "\r\n"))
         screen.cursor.x, screen.cursor.y = editor.cursor()

@@ -48,10 +48,23 @@ def test_status_says_why_nothing_shows(editor, bridge):
         editor.keys("Enter")
 
 
-def test_stats_asks_the_daemon(editor, bridge):
-    editor.open().run("Autocoder stats")
+def test_stats_asks_the_daemon_and_does_not_disturb(editor, bridge):
+    bridge.says(status_delay_ms=300)
+    editor.open().run("Autocoder stats").run("wincmd p").type("itext")
     assert editor.shows("uptime_s     1")
+    assert editor.state()["lines"] == ["text"]
     assert bridge.heard("status")
+
+
+def test_the_log_and_the_stats_have_one_window_each(editor, bridge):
+    editor.open()
+    for command in ("log", "log", "stats", "log", "stats"):
+        editor.run("Autocoder " + command)
+    assert editor.shows("uptime_s     1")
+    editor.run("let g:value = [winnr('$'), execute('messages')]")
+    windows, messages = editor.state()["value"]
+    assert windows == 3
+    assert "E95" not in messages
 
 
 def test_a_wrong_word_is_told_the_right_ones(editor, bridge):

@@ -59,7 +59,10 @@ def test_in_the_middle_of_a_line_the_rest_stands_behind_it(editor, bridge):
 def test_several_lines_in_the_middle_of_a_line(editor, bridge):
     bridge.says(("max(", "first,\n    second,\n    "))
     editor.open("print(third)  # largest\nx = 1\n").type("f(amax(")
-    assert editor.shows("print(max(first,third)  # largest", "    second,", "", "x = 1")
+    if editor.kind == "nvim":
+        assert editor.shows("print(max(first,", "    second,", "    third)  # largest", "x = 1")
+    else:  # text properties cannot hide the rest of the line
+        assert editor.shows("print(max(first,third)  # largest", "    second,", "", "x = 1")
     assert editor.cursor() == (10, 0)
     editor.keys("Tab")
     assert editor.shows("print(max(first,", "    second,", "    third)  # largest", "x = 1")
@@ -123,6 +126,16 @@ def test_nothing_scrolls_where_scrolloff_wants_lines_below(editor, bridge, margi
     assert editor.state()["top"] == before
     editor.keys("Escape").run("let g:value = [&scrolloff, &l:scrolloff, &g:scrolloff]")
     assert editor.state()["value"] == [margin, -1, margin]
+
+
+def test_a_smaller_window_shows_less_of_it_and_a_larger_one_more(editor, bridge):
+    bridge.says(("fact(n", BLOCK))
+    editor.open("y\n" * 20).type("8GSdef fact(n")
+    assert editor.shows("def fact(n):", "    if n < 2:", "        return 1", "", "    return n")
+    editor.resize(50, 8)
+    assert editor.shows("y\ndef fact(n):", "    if n < 2:", "        return 1", " … +1")
+    editor.resize(60, 16)
+    assert editor.shows("y\ndef fact(n):", "    if n < 2:", "        return 1", "", "    return n")
 
 
 def test_as_many_lines_show_as_there_is_room_for(editor, bridge):

@@ -163,6 +163,14 @@ def test_trigger_asks_where_nothing_comes_of_itself_and_for_more_lines(editor, b
     assert editor.lines() == f"def fact(n{BLOCK}".split("\n")
 
 
+def test_what_is_asked_for_by_key_is_not_superseded_by_what_would_come_of_itself(editor, bridge):
+    bridge.says(("fact(n", BLOCK))
+    editor.open(before="let g:autocoder_delay = 100").type("idef fact(n").keys("C-x", "C-a")
+    assert editor.shows("def fact(n):", "    if n < 2:")
+    time.sleep(0.15)
+    assert [message["max_lines"] for message in bridge.heard()] == [8]
+
+
 def test_plug_maps_on_keys_of_ones_own(editor, bridge):
     maps = "\n".join(
         f"imap {key} <Plug>(autocoder-{name})"

@@ -41,6 +41,7 @@ augroup autocoder
   autocmd ColorScheme * call s:highlight()
   autocmd InsertEnter * call autocoder#keys#wrap() | call autocoder#suggest#follow()
   autocmd TextChangedI,TextChangedP,CursorMovedI,CompleteDone * call autocoder#suggest#follow()
+  autocmd VimResized,WinScrolled * call autocoder#suggest#fit()
   autocmd InsertLeave,BufLeave,WinLeave * call autocoder#suggest#leave()
   " <C-C> leaves Insert mode without InsertLeave, and without ModeChanged in Neovim.
   autocmd ModeChanged i*:n* call autocoder#suggest#leave()

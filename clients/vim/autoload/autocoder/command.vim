@@ -45,16 +45,28 @@ function! s:restart() abort
 endfunction
 
 function! s:log() abort
-  call s:window('autocoder-log', autocoder#log#lines())
+  call s:fill(s:window('autocoder://log'), autocoder#log#lines())
   normal! G
 endfunction
 
-function! s:window(title, lines) abort
+" Go to the window with this title, a new one if there is none; returns its buffer.
+function! s:window(title) abort
+  if win_gotoid(bufwinid(a:title))
+    return bufnr('%')
+  endif
   botright new
   setlocal buftype=nofile bufhidden=wipe noswapfile
   execute 'silent keepalt file' fnameescape(a:title)
-  call setline(1, a:lines)
-  setlocal nomodifiable
+  return bufnr('%')
+endfunction
+
+function! s:fill(buffer, lines) abort
+  if bufloaded(a:buffer)
+    call setbufvar(a:buffer, '&modifiable', 1)
+    silent call deletebufline(a:buffer, 1, '$')
+    call setbufline(a:buffer, 1, a:lines)
+    call setbufvar(a:buffer, '&modifiable', 0)
+  endif
 endfunction
 
 " Why there is ghost text here, or why not.
@@ -74,17 +86,17 @@ function! s:provider(hello) abort
   return type(get(a:hello, 'provider')) == v:t_string ? a:hello.provider : 'still loading'
 endfunction
 
-" The daemon's own figures, in a window; they arrive in a moment.
+" The daemon's own figures; they arrive in a moment, when one may be typing elsewhere already.
 function! s:stats() abort
-  if empty(autocoder#bridge#send({'type': 'status'}, function('s:show_stats')))
-    echo 'autocoder: the bridge is down; see :Autocoder log'
-  endif
+  let l:buffer = s:window('autocoder://stats')
+  let l:asked = autocoder#bridge#send({'type': 'status'}, {reply -> s:show_stats(l:buffer, reply)})
+  call s:fill(l:buffer, empty(l:asked) ? ['the bridge is down; see :Autocoder log'] : ['…'])
 endfunction
 
-function! s:show_stats(reply) abort
+function! s:show_stats(buffer, reply) abort
   let l:figures = filter(copy(a:reply), 'index(["v", "type", "id", "model"], v:key) < 0')
-  let l:lines = map(sort(keys(l:figures)), 'printf("%-12s %s", v:val, s:plain(l:figures[v:val]))')
-  call s:window('autocoder-stats', l:lines)
+  call s:fill(a:buffer,
+        \ map(sort(keys(l:figures)), 'printf("%-12s %s", v:val, s:plain(l:figures[v:val]))'))
 endfunction
 
 function! s:plain(figure) abort

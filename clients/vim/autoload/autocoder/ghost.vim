@@ -18,12 +18,13 @@ function! autocoder#ghost#draw(text) abort
   endif
   let l:before = get(s:drawn, 'below', 0)
   call s:erase()
-  let l:lines = s:fit(s:expand(split(a:text, "\n", 1)))
+  let l:wanted = split(a:text, "\n", 1)
+  let l:lines = s:fit(s:expand(copy(l:wanted)))
   let s:drawn = {'key': l:key, 'buffer': bufnr('%'), 'lnum': line('.'), 'count': line('$'),
         \ 'below': len(l:lines) - 1}
   call s:hold_view(s:drawn.below)
   if has('nvim')
-    call s:draw_nvim(l:lines)
+    call s:draw_nvim(l:lines, len(l:lines) == len(l:wanted))
   else
     call s:draw_vim(l:lines)
   endif
@@ -98,15 +99,32 @@ function! s:hold_view(below) abort
   endif
 endfunction
 
-function! s:draw_nvim(lines) abort
-  let l:mark = {'id': 1, 'virt_text': [[a:lines[0], s:type]], 'hl_mode': 'combine',
-        \ 'virt_text_pos': s:inline ? 'inline' : 'overlay',
+function! s:draw_nvim(lines, whole) abort
+  let l:moves = a:whole && len(a:lines) > 1 && s:tail_can_move()
+  let l:mark = {'id': 1, 'hl_mode': 'combine',
+        \ 'virt_text': [[a:lines[0], s:type]] + s:behind(a:lines[0], l:moves),
+        \ 'virt_text_pos': s:inline && !l:moves ? 'inline' : 'overlay',
         \ 'virt_lines': map(a:lines[1:], '[[v:val, s:type]]')}
-  let l:tail = s:tail()
-  if !s:inline && !empty(l:tail)
-    call add(l:mark.virt_text, [s:expand_line(l:tail, s:column() + strwidth(a:lines[0])), 'Normal'])
+  if l:moves
+    call add(l:mark.virt_lines[-1], [s:expand_line(s:tail(), strwidth(a:lines[-1])), 'Normal'])
   endif
   call nvim_buf_set_extmark(0, s:namespace(), line('.') - 1, col('.') - 1, l:mark)
+endfunction
+
+" Behind several lines the rest of the cursor's line can stand at the end of the last, where it
+" will be; it is drawn over at its present place, if that is on one row of the screen.
+function! s:tail_can_move() abort
+  return !empty(s:tail()) && strdisplaywidth(getline('.')) <= s:text_width()
+endfunction
+
+" What an overlay needs behind the ghost's first line: blanks, or the rest of the line.
+function! s:behind(first, moves) abort
+  let l:width = strdisplaywidth(s:tail(), s:column())
+  if a:moves
+    return [[repeat(' ', l:width - strwidth(a:first)), 'Normal']]
+  endif
+  return s:inline || !l:width ? []
+        \ : [[s:expand_line(s:tail(), s:column() + strwidth(a:first)), 'Normal']]
 endfunction
 
 function! s:head() abort
@@ -166,9 +184,13 @@ function! s:cut(text, cells) abort
         \ : a:cells < 1 ? '' : printf('%.*S…', a:cells - 1, a:text)
 endfunction
 
+function! s:text_width() abort
+  return winwidth(0) - getwininfo(win_getid())[0].textoff
+endfunction
+
 " rows: below the cursor's line in the window; cells: left for the first line of the ghost.
 function! s:room(first) abort
-  let l:width = winwidth(0) - getwininfo(win_getid())[0].textoff
+  let l:width = s:text_width()
   let [l:column, l:tail] = [s:column(), strdisplaywidth(s:tail(), s:column())]
   if !&wrap || !s:inline
     return {'rows': winheight(0) - winline(), 'cells': s:unwrapped(l:column, l:width)}

@@ -25,6 +25,14 @@ function! autocoder#suggest#follow() abort
   endif
 endfunction
 
+" The window shows another part of the text, or has another size: as much of the ghost as fits.
+function! autocoder#suggest#fit() abort
+  if !empty(s:shown) && autocoder#suggest#visible()
+    call autocoder#ghost#clear()
+    call autocoder#ghost#draw(s:rest())
+  endif
+endfunction
+
 " Insert mode, the buffer or the window is left: nothing stays on the screen or under way.
 function! autocoder#suggest#leave() abort
   if empty(s:place) && empty(s:shown) && empty(s:asked)
@@ -119,8 +127,9 @@ function! autocoder#suggest#fire() abort
 endfunction
 
 " Send a request for the cursor's place. `wish`: whether the user asked for it, and which of the
-" suggestions, counted from the first, to show.
+" suggestions, counted from the first, to show. What else was to be asked here would supersede it.
 function! s:ask(fields, wish) abort
+  call timer_stop(s:timer)
   let l:origin = {'buffer': bufnr('%'), 'lnum': line('.'), 'column': col('.'),
         \ 'head': strpart(getline('.'), 0, col('.') - 1), 'tail': strpart(getline('.'), col('.') - 1),
         \ 'max_lines': a:fields.max_lines, 'alternatives': get(a:fields, 'candidates', 1) > 1,
