@@ -87,6 +87,8 @@ class AutocoderAcceptCommand(sublime_plugin.TextCommand):
             self.view.sel().clear()
             self.view.sel().add(after)
             self.view.show(after)
+            if self.view.is_auto_complete_visible():  # it completes what stood there before
+                self.view.run_command("hide_auto_complete")
 
 
 class AutocoderCycleCommand(sublime_plugin.TextCommand):

@@ -42,6 +42,7 @@ def test_every_folder_with_modules_is_a_listed_package() -> None:
     listed = set(package_folders().values())
     for top in ("clients", "daemon", "export", "train"):
         found = {path.parent for path in (ROOT / top).rglob("__init__.py")}
+        found -= {folder for folder in found if "sublime" in folder.parts}  # data to us
         assert found <= listed
 
 
@@ -54,6 +55,15 @@ def test_model_recipes_and_corpus_manifest_are_in_the_wheel(names: set[str]) -> 
         assert wanted and wanted <= names
     assert "autocoder/daemon/model/manifest.json" in names
     assert "autocoder/train/corpus/manifest.tsv" in names
+
+
+def test_the_plugins_of_the_editors_are_in_the_wheel(names: set[str]) -> None:
+    for editor in ("vim", "sublime"):
+        files = (path for path in (ROOT / "clients" / editor).rglob("*") if path.is_file())
+        whole = {p.relative_to(ROOT).as_posix() for p in files if "__pycache__" not in p.parts}
+        assert {f"autocoder/{name}" for name in whole} <= names
+    assert "autocoder/clients/sublime/.python-version" in names
+    assert not {name for name in names if name.endswith(".pyc")}
 
 
 def test_nothing_bare_lands_in_site_packages(names: set[str]) -> None:

@@ -187,6 +187,12 @@ def test_status_says_what_there_is(editor, bridge):
     assert rows["model"] == "fake, python"
 
 
+def test_the_panel_holds_what_was_asked_for_last(editor):
+    for what in ("status", "log", "status"):
+        editor.window.run_command("autocoder_show", {"what": what})
+    assert editor.panel().count("bridge  ") == 1
+
+
 def test_status_says_why_there_is_nothing(start, bridge):
     editor = start("/nowhere/autocoder")
     editor.open(scope="text.plain")

@@ -11,8 +11,9 @@ from autocoder.clients import sublime_command
 
 PLUGIN = sublime_command.PLUGIN
 PAGE = (Path(__file__).parents[2] / "docs" / "sublime.md").read_text()
-SPOKEN = {"alt": "Alt", "ctrl": "Ctrl", "right": "Right", "end": "End", "tab": "Tab",
-          "escape": "Escape", "\\": "\\\\"}  # fmt: skip
+SPOKEN = {"\\": "\\\\"} | {
+    name: name.title() for name in ("alt", "ctrl", "right", "end", "enter", "tab", "escape")
+}
 
 
 def decoded(name):

@@ -9,6 +9,7 @@ from autocoder.clients.sublime_command import PLUGIN
 
 BEFORE = {
     "tab": ("insert", {"characters": "\t"}),
+    "alt+enter": None,
     "alt+right": ("move", {"by": "subwords", "forward": True}),
     "ctrl+alt+right": None,
     "alt+end": None,
@@ -86,6 +87,10 @@ def test_the_menu_leaves_the_other_keys_and_what_it_completes_is_typed_through(s
     shown.view._auto_complete = "x"
     assert shown.press("alt+right") == ("autocoder_accept", {"amount": "word"})
     assert shown.text() == "for i in range(|"
+    shown.view._auto_complete = "x"
+    assert shown.press("alt+enter") == ("autocoder_accept", {"amount": "all"})
+    assert shown.text() == "for i in range(10):|"
+    assert not shown.view.is_auto_complete_visible()
 
 
 def test_a_snippets_fields_keep_tab(shown):

@@ -51,6 +51,8 @@ def table(rows: Sequence[tuple[str, str]]) -> str:
 def show(window: sublime.Window, text: str) -> None:
     """In a panel below the text, which takes no keys; Escape closes it."""
     panel = window.create_output_panel(PANEL, True)
+    panel.run_command("select_all")
+    panel.run_command("right_delete")  # what it said before
     panel.run_command("append", {"characters": text})
     window.run_command("show_panel", {"panel": "output." + PANEL})
 

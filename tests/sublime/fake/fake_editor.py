@@ -361,6 +361,16 @@ def do_left_delete(view):
         view._buffer.replace(max(0, begin), region.end(), "")
 
 
+def do_select_all(view):
+    view._selection._regions = [sublime.Region(0, view.size())]
+
+
+def do_right_delete(view):
+    for region in reversed(list(view.sel())):
+        end = region.end() + 1 if region.empty() else region.end()
+        view._buffer.replace(region.begin(), end, "")
+
+
 def do_move(view, by, forward):
     step = 1 if forward else -1
     points = [max(0, min(view.size(), region.b + step)) for region in view.sel()]

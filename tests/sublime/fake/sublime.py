@@ -420,7 +420,7 @@ class View:
         done, undone = self._buffer.done, self._buffer.undone
         history = list(reversed(done)) if index <= 0 else list(reversed(undone))
         at = -index if index <= 0 else index - 1
-        return (history[at][0], history[at][1], 1) if at < len(history) else ("", None, 0)
+        return (history[at][0], history[at][1], 1) if at < len(history) else (None, None, 0)
 
     # What is shown beside the text
 
@@ -500,6 +500,8 @@ class Window:
         return self._panel
 
     def create_output_panel(self, name, unlisted=False):
+        if name in self._panels:
+            return self._panels[name]
         view = View(next(_world.numbers))
         view._buffer, view._window, view._element = _Buffer("", None), self, "output:output"
         view._buffer.views.append(view)
