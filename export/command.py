@@ -1,6 +1,7 @@
 """`autocoder export CHECKPOINT OUT`: a Hugging Face checkpoint becomes a verified model folder.
 
-Knows arguments and printed lines; `exporting.py` does the work.
+With `--unpack` the other way: a model folder (`bundled`: the shipped one) becomes a checkpoint to
+fine-tune from. Knows arguments and printed lines; `exporting.py` does the work.
 """
 
 import argparse
@@ -14,6 +15,8 @@ from autocoder.daemon.errors import ConfigError
 def main(arguments: Sequence[str]) -> int:
     """Run `autocoder export …`; returns the exit status. Raises AutocoderError when refused."""
     options = _parser().parse_args(arguments)
+    if options.unpack:
+        return _unpack(options)
     from autocoder.export.exporting import Settings, export
     from autocoder.export.verify import Bounds
 
@@ -36,10 +39,25 @@ def main(arguments: Sequence[str]) -> int:
     return 0
 
 
+def _unpack(options: argparse.Namespace) -> int:
+    from autocoder.export.unpack import BUNDLED, unpack
+
+    source = None if options.checkpoint == BUNDLED else Path(options.checkpoint)
+    model = unpack(source, options.out, dtype=options.dtype)
+    print(f"{options.out}: {model.name} as a Hugging Face checkpoint in {options.dtype}")
+    return 0
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="autocoder export", description=__doc__)
     parser.add_argument("checkpoint", help="Hugging Face folder, or the name of a hub model")
-    parser.add_argument("out", type=Path, help="model folder to write; must not exist")
+    parser.add_argument("out", type=Path, help="folder to write; must not exist")
+    parser.add_argument(
+        "--unpack", action="store_true", help="take a model folder (or `bundled`) back apart"
+    )
+    parser.add_argument(
+        "--dtype", choices=("float32", "bfloat16"), default="float32", help="of --unpack"
+    )
     parser.add_argument("--name", help="the model's name (default: the checkpoint folder's)")
     parser.add_argument(
         "--quantise", choices=("int4", "int8", "none"), default="int4", help="weights (int4)"
