@@ -41,7 +41,7 @@ class Lookahead:
 
     def __init__(self) -> None:
         self._costs = list(FIRST_COSTS)
-        self._chances = [*FIRST_CHANCES, 0.9]
+        self._chances = [*FIRST_CHANCES, 0.97]
         self._pair_ms = 0.0
 
     def guesses(self, matched: int) -> int:

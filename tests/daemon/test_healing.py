@@ -1,0 +1,193 @@
+"""A cursor in mid-word: the word is given back, chosen anew, and not repeated in the suggestion."""
+
+from collections.abc import Mapping
+from math import prod
+from typing import Any
+
+import numpy as np
+import pytest
+from tokenizers import Tokenizer, models
+
+from autocoder.daemon.completer import ModelCompleter, load_completer
+from autocoder.daemon.detokenizer import Detokenizer
+from autocoder.daemon.engine import Engine
+from autocoder.daemon.healing import Agreement, Vocabulary, unfinished_word
+from autocoder.daemon.prompt import PromptBuilder, PromptFormat
+from autocoder.daemon.protocol import Complete, ModelInfo
+
+PIECES = (
+    b"",
+    b"e",
+    b"en",
+    b"enum",
+    b"enumerate",
+    b"n",
+    b" enum",
+    b"x",
+    b"enum(",
+    b"\xff",
+    b"\xffa",
+)
+
+
+def never() -> bool:
+    return False
+
+
+@pytest.mark.parametrize(
+    ("pieces", "count"),
+    [
+        ((b"in", b" enum"), 1),  # the blank begins the token: `in` is another word
+        ((b" en", b"um"), 2),
+        ((b"(", b"en", b"um"), 2),
+        ((b".", b"enum"), 1),
+        ((b".enum",), 1),
+        ((b"self", b".jo"), 1),
+        ((b"x", b" = "), 0),
+        ((b"x", b"("), 0),
+        ((b"\n    ",), 0),
+        ((b"na", "ï".encode()[:1], "ï".encode()[1:], b"ve"), 4),
+        ((b"a",) * 20, 8),
+        ((), 0),
+    ],
+)
+def test_the_unfinished_word_is_given_back(pieces: tuple[bytes, ...], count: int) -> None:
+    assert unfinished_word(pieces) == count
+
+
+def test_tokens_agree_that_begin_with_the_text_or_that_begin_it() -> None:
+    vocabulary = Vocabulary(PIECES)
+
+    def agreeing(text: bytes) -> set[bytes]:
+        return {PIECES[token] for token in vocabulary.agreeing(text)}
+
+    assert agreeing(b"enum") == {b"e", b"en", b"enum", b"enumerate", b"enum("}
+    assert agreeing(b"enumer") == {b"e", b"en", b"enum", b"enumerate"}
+    assert agreeing(b" enum") == {b" enum"}
+    assert agreeing(b"\xff") == {b"\xff", b"\xffa"}
+    assert agreeing(b"?") == set()
+
+
+def test_what_disagrees_is_impossible_and_the_rest_is_as_it_was() -> None:
+    logits = np.arange(len(PIECES), dtype=np.float32)
+    agreement = Agreement(b"enum", Vocabulary(PIECES))
+    weighed = agreement.weighed(logits, 0)
+    assert [PIECES[t] for t in np.flatnonzero(np.isfinite(weighed))] == [
+        b"e", b"en", b"enum", b"enumerate", b"enum(",
+    ]  # fmt: skip
+    assert np.isfinite(agreement.weighed(logits, 1)).sum() == 1  # `n`, of `num`
+    assert agreement.weighed(logits, 4) is logits
+    nothing_agrees = Agreement(b"?", Vocabulary(PIECES))
+    assert nothing_agrees.weighed(logits, 0) is logits
+
+
+MERGED = [("e", "n"), ("u", "m"), ("en", "um")]
+
+
+@pytest.fixture
+def tokenizer() -> Tokenizer:
+    """Single characters, `en`, `um` and `enum`; byte-level, as the bundled model's is."""
+    from tokenizers import decoders, pre_tokenizers
+
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    words = [*alphabet, *("".join(pair) for pair in MERGED)]
+    made = Tokenizer(models.BPE({word: i for i, word in enumerate(words)}, MERGED))
+    made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    made.decoder = decoders.ByteLevel()
+    made.add_special_tokens(["<python>", "<java>", "<suffix>", "<prefix>", "<middle>", "<eos>"])
+    return made
+
+
+def completer_of(fake_graph: Any, tokenizer: Tokenizer, answers: Mapping[str, str]) -> Any:
+    """A model that says `answers[what was said]` next, most probably; `<eos>` where there is none.
+
+    `graph.prompts` collects the texts that it was asked to continue.
+    """
+    middle, eos = (tokenizer.token_to_id(name) for name in ("<middle>", "<eos>"))
+
+    def answer(past: tuple[int, ...]) -> Mapping[int, float]:
+        at = past.index(middle) if middle in past else len(past)
+        said = tokenizer.decode(list(past[at + 1 :]))
+        graph.prompts.add(tokenizer.decode(list(past[:at])))
+        wanted = {tokenizer.token_to_id(answers[said]): 0.6} if said in answers else {eos: 0.6}
+        return {tokenizer.token_to_id("x"): 0.3, **wanted}
+
+    graph = fake_graph(answer, tokenizer.get_vocab_size())
+    graph.prompts = set()
+    completer = ModelCompleter(
+        Engine(graph),
+        PromptBuilder(tokenizer, PromptFormat()),
+        Detokenizer(tokenizer),
+        ModelInfo("fake", "", "", (), 512, True),
+    )
+    return completer, graph
+
+
+def test_the_word_is_not_repeated(fake_graph: Any, tokenizer: Tokenizer) -> None:
+    answers = {"": "x", "en": "um", "enum": "(", "enum(": ")"}
+    completer, graph = completer_of(fake_graph, tokenizer, answers)
+    (suggestion,) = completer.complete(Complete("x(en"), never).suggestions
+    assert suggestion.text == "um()"
+    assert "x(" in graph.prompts and "x(en" not in graph.prompts
+    assert suggestion.probability == prod(suggestion.token_probabilities)
+
+
+def test_the_probability_is_that_among_the_tokens_that_agree(
+    fake_graph: Any, tokenizer: Tokenizer
+) -> None:
+    completer, _ = completer_of(fake_graph, tokenizer, {"": "enum", "enum": "("})
+    (suggestion,) = completer.complete(Complete("x(en"), never).suggestions
+    assert suggestion.text == "um("
+    # `enum` had 0.6 and `x`, which does not agree, 0.3: among those that do it is all but certain.
+    assert suggestion.token_probabilities[0] == pytest.approx(1.0, abs=0.02)
+    assert suggestion.token_probabilities[1] == pytest.approx(0.6, abs=0.02)
+
+
+def test_typing_on_in_a_word_keeps_the_prompt(fake_graph: Any, tokenizer: Tokenizer) -> None:
+    completer, graph = completer_of(fake_graph, tokenizer, {"": "enum", "enum": "("})
+    completer.complete(Complete("x(e"), never)
+    graph.passes.clear()
+    answer = completer.complete(Complete("x(en"), never)
+    assert answer.suggestions[0].text == "um("
+    assert answer.prompt_tokens - answer.cached_tokens == 1
+    assert len(graph.passes) == 1  # what was said before is guessed to be said again
+
+
+def test_candidates_agree_too(fake_graph: Any, tokenizer: Tokenizer) -> None:
+    completer, _ = completer_of(fake_graph, tokenizer, {"": "enum", "en": "um", "enum": "("})
+    answer = completer.complete(Complete("x(en", candidates=3), never)
+    assert "um(" in [suggestion.text for suggestion in answer.suggestions]
+    sampled = Complete("x(en", temperature=1.5, candidates=4, seed=3)
+    assert completer.complete(sampled, never).suggestions
+
+
+# The bundled model
+
+
+@pytest.fixture(scope="module")
+def bundled() -> ModelCompleter:
+    return load_completer()
+
+
+@pytest.mark.parametrize(
+    ("prefix", "rest"),
+    [("def f(items):\n    for i, item in enum", "erate("), ("import os\n\nos.path.jo", "in(")],
+)
+def test_words_cut_in_two_are_finished(bundled: ModelCompleter, prefix: str, rest: str) -> None:
+    answer = bundled.complete(Complete(prefix, "\n", language="python"), never)
+    assert answer.suggestions[0].text.startswith(rest)
+
+
+def test_every_token_of_the_bundled_model_is_found_by_its_bytes(bundled: ModelCompleter) -> None:
+    pieces = bundled._detokenizer.pieces
+    vocabulary = bundled._vocabulary
+    for token in range(0, len(pieces), 97):
+        if pieces[token]:
+            assert token in vocabulary.agreeing(pieces[token])
+    for word in (b"enum", b" self", b"_", "日".encode()):
+        expected = {
+            token
+            for token, piece in enumerate(pieces)
+            if piece and (piece.startswith(word) or word.startswith(piece))
+        }
+        assert set(vocabulary.agreeing(word).tolist()) == expected
