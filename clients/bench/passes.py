@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from autocoder.daemon import model_folder
-from autocoder.daemon.completer import CHUNK
+from autocoder.daemon.completer import CHUNK, prefill_opened
 from autocoder.daemon.engine import Engine
 from autocoder.daemon.engine_graph import OnnxGraph
 from autocoder.daemon.engine_session import CUDA, open_session
@@ -43,10 +43,10 @@ def open_model(path: Path | None, provider: str, threads: int | None, longest: i
     Raises ModelError, ConfigError.
     """
     folder = model_folder.load(path)
-    graphs = {name: folder.graph(name) for name in folder.graphs}
-    opened = open_session(graphs, provider, threads)
+    opened = open_session({name: folder.graph(name) for name in folder.graphs}, provider, threads)
     cuda = opened.provider == CUDA
     graph = OnnxGraph(opened.session, min(folder.context, longest), cuda=cuda)
+    prefill_opened(folder, graph, opened, hurry=False)
     return OpenModel(
         folder.name, opened.provider, opened.threads, opened.reason, graph, CHUNK[cuda]
     )
@@ -90,10 +90,10 @@ def _random_ids(model: OpenModel, count: int, seed: int) -> list[int]:
 def _one_round(engine: Engine, ids: list[int], tokens: int) -> tuple[float, float]:
     """Milliseconds of the prefill, and of one token behind it."""
     started = perf_counter()
-    sequence, _, logits = engine.prefill(ids, _go_on)
+    sequence, _, logits = engine.prefill(ids, go_on)
     prefilled = perf_counter()
     for _ in range(tokens):
-        logits = sequence.extend([int(np.argmax(logits))], _go_on)
+        logits = sequence.extend([int(np.argmax(logits))], go_on)
     ended = perf_counter()
     return 1000 * (prefilled - started), 1000 * (ended - prefilled) / max(1, tokens)
 
@@ -109,5 +109,5 @@ def _row(context: int, took: list[tuple[float, float]]) -> dict[str, Any]:
     }
 
 
-def _go_on() -> None:
+def go_on() -> None:
     """Interrupts nothing."""

@@ -33,22 +33,26 @@ def typing_figures(samples: Sequence[Sample]) -> dict[str, Any]:
     """The figures of a typist. Shares are 0…1; tokens and characters are means per answer.
 
     `cached_share` of all prompt tokens were found in the daemon's cache; `tokens_per_key` had to
-    be computed: the rest of the prompt, and what was decoded.
+    be computed: the rest of the prompt, what was decoded, and what was guessed in vain.
     """
     answers = [sample.completion for sample in samples if sample.completion]
     chars = [len(answer.suggestions[0].text) for answer in answers if answer.suggestions]
     prompt = sum(answer.prompt_tokens for answer in answers)
     cached = sum(answer.cached_tokens for answer in answers)
     generated = sum(answer.generated_tokens for answer in answers)
+    drafted = sum(answer.drafted_tokens for answer in answers)
+    accepted = sum(answer.accepted_tokens for answer in answers)
+    computed = prompt - cached + generated + drafted - accepted
     return {
         **latencies(samples),
         "nonempty_share": _ratio(len(chars), len(answers)),
         "context_tokens": _ratio(prompt, len(answers)),
         "mean_chars": _ratio(sum(chars), len(chars)),
         "cached_share": _ratio(cached, prompt),
-        "tokens_per_key": _ratio(prompt - cached + generated, len(answers)),
+        "tokens_per_key": _ratio(computed, len(answers)),
         "prompt_tokens_per_key": _ratio(prompt - cached, len(answers)),
         "generated_tokens_per_key": _ratio(generated, len(answers)),
+        "drafts_accepted_share": _ratio(accepted, drafted),
         "keys": len(samples),
         "superseded_share": _ratio(len(samples) - len(answers), len(samples)),
         "in_time_share": in_time_share(samples),

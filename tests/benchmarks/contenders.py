@@ -53,40 +53,26 @@ class Setting:
 
 
 class Ours:
-    """The daemon's own engine, graph and session settings; `chunk` tokens a pass in prefill."""
+    """The daemon's engine and session as they are; `chunk` tokens a pass in prefill."""
 
     def __init__(self, setting: Setting, chunk: int | None = None) -> None:
-        from autocoder.daemon.engine_graph import OnnxGraph
-        from autocoder.daemon.engine_session import open_session
-        from autocoder.daemon.model_folder import load
+        from autocoder.clients.bench.passes import go_on, open_model
+        from autocoder.daemon.engine import Engine
 
-        graph = load(setting.folder).graph("cpu")
-        opened = open_session({"cpu": graph}, "cpu", setting.threads)
-        self._graph = OnnxGraph(opened.session, setting.capacity)
-        self._cache = self._graph.new_cache()
-        self._chunk = chunk or daemon_chunk()
-        self._length = 0
+        model = open_model(setting.folder, "cpu", setting.threads, setting.capacity)
+        self._engine = Engine(model.graph, sequences=1, chunk=chunk or model.chunk)
+        self._go_on = go_on
+        self._sequence: Any = None
 
     def prefill(self, ids: Sequence[int]) -> Row:
-        self._length = 0
-        for start in range(0, len(ids), self._chunk):
-            row = self._run(ids[start : start + self._chunk])
+        if self._sequence is not None:
+            self._sequence.rewind(0)
+        self._sequence, _, row = self._engine.prefill(ids, self._go_on)
         return row
 
     def step(self, token: int) -> Row:
-        return self._run([token])
-
-    def _run(self, ids: Sequence[int]) -> Row:
-        row = self._graph.run(self._cache, self._length, np.asarray(ids, np.int64))
-        self._length += len(ids)
+        row: Row = self._sequence.extend([token], self._go_on)
         return row
-
-
-def daemon_chunk() -> int:
-    """How many tokens of a prompt the daemon gives to one pass on a CPU."""
-    from autocoder.daemon.completer import CHUNK
-
-    return CHUNK[False]
 
 
 class LlamaCpp:
@@ -139,29 +125,17 @@ class GenAi:
         import onnxruntime_genai as genai
 
         self._genai = genai
-        folder = self._built(setting)
+        folder = self._configured(setting)
         self._model = genai.Model(str(folder))
         self._capacity = setting.capacity
         self._generator: Any = None
 
     @staticmethod
-    def _built(setting: Setting) -> Path:
-        from onnxruntime_genai.models.builder import create_model
-
+    def _configured(setting: Setting) -> Path:
+        """The folder that `genai_model.py` made in the scratch folder, its threads set."""
         folder = setting.scratch / "genai"
         if not folder.is_dir():
-            create_model(
-                None,
-                str(setting.checkpoint()),
-                str(folder),
-                "int4",
-                "cpu",
-                str(setting.scratch / "hub"),
-                int4_block_size=32,
-                int4_accuracy_level=4,
-                int4_is_symmetric=True,
-                int4_op_types_to_quantize=("MatMul", "Gather"),
-            )
+            raise SystemExit(f"no {folder}; make it with tests/benchmarks/genai_model.py")
         path = folder / "genai_config.json"
         config = json.loads(path.read_text())
         options = config["model"]["decoder"]["session_options"]
