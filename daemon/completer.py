@@ -53,7 +53,7 @@ FEW_NEW = (
 )
 REMEMBERED = 16  # suggestions that guesses are drawn from
 CHUNK = {
-    False: 64,
+    False: 128,
     True: 512,
 }  # tokens a pass, on the CPU and on CUDA: how long a cancelled request lasts
 

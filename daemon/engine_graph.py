@@ -33,7 +33,7 @@ ELEMENT_TYPES: dict[str, np.dtype[Any]] = {
     "tensor(float16)": np.dtype(np.float16),
 }
 EXPORT_AGAIN = "export the model again with this version"
-FEWEST_PREFILLED = 14  # tokens: below, the prefill graph is no faster (docs/performance.md)
+FEWEST_PREFILLED = 40  # tokens: below, the prefill graph is no faster (docs/performance.md)
 
 
 @dataclass(frozen=True)
