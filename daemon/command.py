@@ -68,6 +68,21 @@ def _add_serving_options(command: argparse.ArgumentParser) -> None:
         metavar="N",
         help="CPU threads (default: $AUTOCODER_THREADS, else the physical cores)",
     )
+    command.add_argument(
+        "--cache-mb",
+        type=float,
+        metavar="MB",
+        default=os.environ.get("AUTOCODER_CACHE_MB", 64),
+        help="memory for what was computed of open files (default: $AUTOCODER_CACHE_MB, else 64)",
+    )
+    command.add_argument(
+        "--unload-after",
+        type=float,
+        metavar="MINUTES",
+        default=os.environ.get("AUTOCODER_UNLOAD_AFTER", 30),
+        help="drop the model when unused for so long; 0: never "
+        "(default: $AUTOCODER_UNLOAD_AFTER, else 30)",
+    )
 
 
 # run
@@ -77,14 +92,23 @@ def run(options: argparse.Namespace) -> int:
     """Serve until a signal or `stop`. Raises ModelError, ConfigError."""
     if options.threads is not None and options.threads < 1:
         raise ConfigError(f"--threads {options.threads}: at least 1 is needed")
+    if not 0 <= options.cache_mb < 2**20 or not 0 <= options.unload_after < 2**20:
+        raise ConfigError("--cache-mb and --unload-after are numbers from 0 up")
     folder = told(options.model)
 
     def load() -> Completer:
         from autocoder.daemon.completer import load_completer
 
-        return load_completer(folder, options.provider, options.threads, hurry=True)
+        return load_completer(
+            folder,
+            options.provider,
+            options.threads,
+            cache_bytes=int(options.cache_mb * 2**20),
+            hurry=True,
+        )
 
-    return serve(load, lambda: model_info(folder))
+    minutes = options.unload_after
+    return serve(load, lambda: model_info(folder), unload_after_s=60 * minutes if minutes else None)
 
 
 def serve(
@@ -166,6 +190,7 @@ def start(options: argparse.Namespace) -> int:
     words = ["--provider", options.provider]
     words += ["--threads", str(options.threads)] if options.threads else []
     words += ["--model", str(folder)] if folder else []
+    words += ["--cache-mb", str(options.cache_mb), "--unload-after", str(options.unload_after)]
     sha256 = model_info(folder).sha256 if folder else None
     greeting = ensure(Wanted("daemon start", sha256=sha256, words=tuple(words)))
     reply = _once_loaded()

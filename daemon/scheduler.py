@@ -11,20 +11,37 @@ from autocoder.daemon.protocol import Complete
 
 MOST_WAITING = 64
 PATIENCE_S = 0.5
+LONGEST_YIELDING_S = 2.0  # a job older than this gives way no more
 
 
 @dataclass(eq=False)
 class Job:
-    """A `complete` under way. `cancelled` is set by the loop and read by the completer."""
+    """A `complete` under way. The loop sets `cancelled` and `yielding`; the completer asks.
+
+    A job that yields to another client's is put back and begins anew: what it had computed of its
+    prompt is in the cache by then. It takes one step at least each time, so it comes to an end.
+    """
 
     client: bytes
     id: str
     request: Complete
     arrived: float
     cancelled: bool = field(default=False)
+    yielding: bool = field(default=False)
+    waiting_since: float = field(default=0.0)
+    _asked: bool = field(default=False)
 
-    def is_cancelled(self) -> bool:
-        return self.cancelled
+    def __post_init__(self) -> None:
+        self.waiting_since = self.arrived
+
+    def is_interrupted(self) -> bool:
+        """Asked before every step: is the job to end here, for good or for now?"""
+        asked, self._asked = self._asked, True
+        return self.cancelled or (self.yielding and asked)
+
+    def put_back(self, now: float) -> None:
+        """It has yielded and waits again."""
+        self.yielding, self._asked, self.waiting_since = False, False, now
 
 
 class Scheduler:
@@ -37,6 +54,8 @@ class Scheduler:
 
     def submit(self, job: Job) -> list[Job]:
         """Queue a job; returns the waiting ones that it supersedes. A running one is flagged.
+
+        Another client's running one yields to it, unless that one is old.
 
         Raises ProtocolError `overloaded` when the client has MOST_WAITING other jobs waiting.
         """
@@ -55,6 +74,8 @@ class Scheduler:
         running = self.running
         if running and running.client == newer.client:
             running.cancelled |= running.request.document == newer.request.document
+        elif running:
+            running.yielding |= newer.arrived - running.arrived < LONGEST_YIELDING_S
 
     def next(self, now: float) -> Job | None:
         """Take the job to run, or None if one runs already or none waits.
@@ -65,8 +86,8 @@ class Scheduler:
         heads = [queue[0] for queue in self._waiting.values() if queue]
         if self.running is not None or not heads:
             return None
-        oldest = min(heads, key=lambda job: job.arrived)
-        chosen = oldest if now - oldest.arrived > PATIENCE_S else heads[-1]
+        oldest = min(heads, key=lambda job: job.waiting_since)
+        chosen = oldest if now - oldest.waiting_since > PATIENCE_S else heads[-1]
         self._take(chosen)
         self.running = chosen
         return chosen
@@ -80,6 +101,15 @@ class Scheduler:
     def finish(self) -> None:
         """The running job is over."""
         self.running = None
+
+    def put_back(self, job: Job, now: float) -> None:
+        """The running job has yielded: it waits again, the first of its client."""
+        self.running = None
+        job.put_back(now)
+        active = list(self._waiting)
+        self._waiting.setdefault(job.client, deque()).appendleft(job)
+        if job.client not in active:
+            self._waiting.move_to_end(job.client, last=False)
 
     def cancel(self, client: bytes, id: str) -> tuple[bool, Job | None]:
         """Cancel by id: whether it was under way, and the job if it only waited.

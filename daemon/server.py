@@ -9,13 +9,14 @@ import os
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import zmq
 
 from autocoder import __version__
 from autocoder.daemon.errors import AutocoderError, ProtocolError
+from autocoder.daemon.memory import trim
 from autocoder.daemon.protocol import (
     Cancel,
     Cancelled,
@@ -41,7 +42,7 @@ from autocoder.daemon.protocol import (
 )
 from autocoder.daemon.scheduler import Job, Scheduler
 from autocoder.daemon.statistics import Statistics
-from autocoder.daemon.worker import Done, Loaded, LoadFailed, Report, Worker
+from autocoder.daemon.worker import Done, Loaded, LoadFailed, Report, Unloaded, Worker
 
 logger = logging.getLogger(__name__)
 
@@ -52,10 +53,20 @@ LEAVE_S = 2.0
 LOOK_S = 30.0
 
 
+@dataclass(frozen=True)
+class Provision:
+    """What the model runs on, as last loaded."""
+
+    provider: str | None = None
+    threads: int | None = None
+    reason: str = ""
+
+
 class Server:
     """One daemon's loop on one address. `run` blocks; `load` is called in the worker's thread.
 
-    `look` is called every `look_s` seconds, for what its owner wants to see to.
+    `look` is called every `look_s` seconds, for what its owner wants to see to. The model is
+    dropped when nobody asked anything for `unload_after_s` (None: never).
     """
 
     def __init__(
@@ -67,6 +78,7 @@ class Server:
         version: str = __version__,
         look: Callable[[], None] = lambda: None,
         look_s: float = LOOK_S,
+        unload_after_s: float | None = None,
     ) -> None:
         self._address = address
         self._info = info
@@ -74,10 +86,12 @@ class Server:
         self._look = look
         self._look_s = look_s
         self._completer: Completer | None = None
+        self._provision = Provision()
+        self._unloaded = False
         self._problem: str | None = None
         self._scheduler = Scheduler()
         self._statistics = Statistics()
-        self._worker = Worker(load, self._reported)
+        self._worker = Worker(load, self._reported, unload_after_s)
         self._reports: deque[Report] = deque()
         self._woken, self._waker = os.pipe()
         os.set_blocking(self._waker, False)
@@ -151,20 +165,32 @@ class Server:
     def _take_reports(self) -> None:
         while self._reports:
             report = self._reports.popleft()
-            if isinstance(report, Done):
-                self._scheduler.finish()
-                self._answer(report.job, report.result)
-            else:
-                self._take_load(report)
+            match report:
+                case Done():
+                    self._take_done(report)
+                case Loaded():
+                    self._take_loaded(report.completer)
+                case LoadFailed():
+                    self._load_tried, self._problem = True, str(report.error)
+                    logger.error("the model cannot be loaded", exc_info=report.error)
+                case Unloaded():
+                    self._completer, self._unloaded = None, True
+                    trim()
+                    logger.info("the model is dropped: nobody asked for long")
 
-    def _take_load(self, report: Loaded | LoadFailed) -> None:
-        self._load_tried = True
-        if isinstance(report, Loaded):
-            self._completer, self._problem = report.completer, None
-            logger.info("%s on %s", report.completer.info.name, report.completer.provider)
+    def _take_done(self, report: Done) -> None:
+        job = report.job
+        if job.yielding and not job.cancelled and isinstance(report.result, Cancelled):
+            self._scheduler.put_back(job, time.monotonic())
         else:
-            self._problem = str(report.error)
-            logger.error("the model cannot be loaded", exc_info=report.error)
+            self._scheduler.finish()
+            self._answer(job, report.result)
+
+    def _take_loaded(self, completer: Completer) -> None:
+        self._load_tried, self._unloaded, self._problem = True, False, None
+        self._completer = completer
+        self._provision = Provision(completer.provider, completer.threads, completer.reason)
+        logger.info("%s on %s", completer.info.name, completer.provider)
 
     # Requests
 
@@ -193,6 +219,9 @@ class Server:
             self._refuse(client, id, "internal", "a fault in the daemon; its log has the traceback")
 
     def _handle(self, client: bytes, id: str, request: Request) -> None:
+        if self._unloaded and isinstance(request, Hello | Complete | Feedback):
+            self._unloaded = False
+            self._worker.wake()
         match request:
             case Hello():
                 logger.info("hello from %.40r %.40r", request.client, request.version)
@@ -283,17 +312,22 @@ class Server:
     # What hello and status tell
 
     def _greeting(self) -> Greeting:
-        ready = self._completer
-        info = ready.info if ready else self._info
-        return Greeting(self._version, os.getpid(), ready.provider if ready else None, info)
+        info = self._completer.info if self._completer else self._info
+        return Greeting(self._version, os.getpid(), self._provision.provider, info)
 
     def _status(self) -> dict[str, Any]:
-        ready = self._completer
         return {
             **greeting_fields(self._greeting()),
             **self._statistics.fields(time.monotonic()),
-            "threads": ready.threads if ready else None,
-            "reason": ready.reason if ready else "",
-            "state": "ready" if ready else "failed" if self._problem else "loading",
+            "threads": self._provision.threads,
+            "reason": self._provision.reason,
+            "state": self._state(),
             "problem": self._problem,
         }
+
+    def _state(self) -> str:
+        if self._completer:
+            return "ready"
+        if self._problem:
+            return "failed"
+        return "unloaded" if self._unloaded else "loading"

@@ -1,16 +1,17 @@
 """The one thread that owns the model: it loads it, runs one job at a time and reports.
 
 Knows no sockets and no scheduling. A model that cannot be loaded is reported, job by job, and tried
-again from time to time, so that the user's remedy works without a restart.
+again from time to time, so that the user's remedy works without a restart. One that nobody has
+asked for long enough is dropped, and loaded again at the first sign of life.
 """
 
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from queue import SimpleQueue
+from dataclasses import dataclass, replace
+from queue import Empty, SimpleQueue
 
-from autocoder.daemon.protocol import Completer, Completion
+from autocoder.daemon.protocol import Complete, Completer, Completion
 from autocoder.daemon.scheduler import Job
 
 RETRY_S = 5.0
@@ -31,6 +32,11 @@ class LoadFailed:
 
 
 @dataclass(frozen=True)
+class Unloaded:
+    """The model was dropped, and its memory goes once the report's reader drops it too."""
+
+
+@dataclass(frozen=True)
 class Done:
     """A job is over: its completion, or the exception that ended it."""
 
@@ -38,16 +44,29 @@ class Done:
     result: Completion | Exception
 
 
-Report = Loaded | LoadFailed | Done
+Report = Loaded | LoadFailed | Unloaded | Done
+
+
+class Wake:
+    """Put into the inbox: somebody is there; have the model ready."""
 
 
 class Worker:
-    """Runs jobs in its thread; `report` is called from there."""
+    """Runs jobs in its thread; `report` is called from there.
 
-    def __init__(self, load: Callable[[], Completer], report: Callable[[Report], None]) -> None:
+    The model is dropped when nothing was asked for `unload_after_s` (None: never).
+    """
+
+    def __init__(
+        self,
+        load: Callable[[], Completer],
+        report: Callable[[Report], None],
+        unload_after_s: float | None = None,
+    ) -> None:
         self._load = load
         self._report = report
-        self._inbox: SimpleQueue[Job | None] = SimpleQueue()
+        self._unload_after_s = unload_after_s
+        self._inbox: SimpleQueue[Job | Wake | None] = SimpleQueue()
         self._completer: Completer | None = None
         self._failure: Exception | None = None
         self._tried = 0.0
@@ -60,6 +79,10 @@ class Worker:
         """Run a job when the thread is free."""
         self._inbox.put(job)
 
+    def wake(self) -> None:
+        """Load the model if it was dropped; else it stays that much longer."""
+        self._inbox.put(Wake())
+
     def stop(self, patience_s: float) -> bool:
         """End the thread; False if it is still busy when `patience_s` have passed."""
         self._inbox.put(None)
@@ -68,24 +91,45 @@ class Worker:
 
     def _live(self) -> None:
         self._try_to_load()
-        while (job := self._inbox.get()) is not None:
-            self._report(Done(job, self._result(job)))
+        while (task := self._next()) is not None:
+            if isinstance(task, Job):
+                self._report(Done(task, self._result(task)))
+            elif self._completer is None and self._failure is None:
+                self._try_to_load()
+
+    def _next(self) -> Job | Wake | None:
+        """What comes next, however long it takes; the model is dropped meanwhile."""
+        while True:
+            try:
+                return self._inbox.get(timeout=self._unload_after_s if self._completer else None)
+            except Empty:
+                self._completer = None
+                self._report(Unloaded())
 
     def _result(self, job: Job) -> Completion | Exception:
-        if self._completer is None and time.monotonic() - self._tried > RETRY_S:
+        if self._completer is None and self._may_try():
             self._try_to_load()
         if self._completer is None:
             return self._failure or RuntimeError("the model is not loaded")
         try:
-            return self._completer.complete(job.request, job.is_cancelled)
+            return self._completer.complete(named_for_client(job), job.is_interrupted)
         except Exception as error:  # the outer edge: reported, logged and answered by the loop
             return error
+
+    def _may_try(self) -> bool:
+        return self._failure is None or time.monotonic() - self._tried > RETRY_S
 
     def _try_to_load(self) -> None:
         try:
             self._completer = self._load()
+            self._failure = None
             self._report(Loaded(self._completer))
         except Exception as error:
             self._failure = error
             self._report(LoadFailed(error))
         self._tried = time.monotonic()
+
+
+def named_for_client(job: Job) -> Complete:
+    """The request with a document's name that no other client's document has."""
+    return replace(job.request, document=f"{job.client.hex()} {job.request.document}")

@@ -4,7 +4,7 @@ import pytest
 
 from autocoder.daemon.errors import ProtocolError
 from autocoder.daemon.protocol import Complete
-from autocoder.daemon.scheduler import MOST_WAITING, PATIENCE_S, Job, Scheduler
+from autocoder.daemon.scheduler import LONGEST_YIELDING_S, MOST_WAITING, PATIENCE_S, Job, Scheduler
 
 
 def job(client: str, id: str, document: str = "", at: float = 0.0) -> Job:
@@ -50,9 +50,9 @@ def test_a_newer_request_flags_the_running_one() -> None:
     scheduler.submit(old)
     scheduler.next(0.0)
     scheduler.submit(job("vim", "2", "b"))
-    assert not old.is_cancelled()
+    assert not old.cancelled
     scheduler.submit(job("vim", "3", "a"))
-    assert old.is_cancelled()
+    assert old.cancelled
 
 
 def test_the_same_document_of_another_client_is_another_document() -> None:
@@ -99,7 +99,7 @@ def test_a_running_job_is_flagged_by_cancel() -> None:
     scheduler.submit(running)
     scheduler.next(0.0)
     assert scheduler.cancel(b"vim", "1") == (True, None)
-    assert running.is_cancelled()
+    assert running.cancelled
 
 
 def test_a_client_may_have_so_many_waiting_and_no_more() -> None:
@@ -131,7 +131,7 @@ def test_a_client_that_is_gone_is_forgotten() -> None:
     scheduler.submit(job("sublime", "3"))
     scheduler.forget(b"vim")
     scheduler.finish()
-    assert running.is_cancelled()
+    assert running.cancelled
     assert served(scheduler) == ["3"]
 
 
@@ -144,4 +144,64 @@ def test_draining_takes_all_and_flags_the_running_one() -> None:
     for each in waiting:
         scheduler.submit(each)
     assert scheduler.drain() == waiting
-    assert running.is_cancelled()
+    assert running.cancelled
+
+
+# Giving way
+
+
+def test_a_running_job_gives_way_to_another_clients_after_a_step_and_goes_on_later() -> None:
+    scheduler = Scheduler()
+    long, short = job("vim", "long"), job("sublime", "short", at=0.7)
+    scheduler.submit(long)
+    assert scheduler.next(0.0) is long
+    assert not long.is_interrupted()
+    scheduler.submit(short)
+    assert long.is_interrupted() and not long.cancelled
+    scheduler.put_back(long, 0.7)
+    assert served(scheduler, 0.7) == ["short", "long"]
+    assert not long.is_interrupted()
+
+
+def test_a_job_that_gives_way_takes_a_step_each_time() -> None:
+    scheduler = Scheduler()
+    long = job("vim", "long")
+    scheduler.submit(long)
+    for turn in range(5):
+        assert scheduler.next(0.1 * turn) is long
+        scheduler.submit(job("sublime", f"{turn}", at=0.1 * turn))
+        assert not long.is_interrupted()
+        assert long.is_interrupted()
+        scheduler.put_back(long, 0.1 * turn)
+        found = scheduler.next(0.1 * turn)
+        assert found is not None and found.id == f"{turn}"
+        scheduler.finish()
+
+
+def test_an_old_job_gives_way_no_more() -> None:
+    scheduler = Scheduler()
+    long = job("vim", "long")
+    scheduler.submit(long)
+    scheduler.next(0.0)
+    scheduler.submit(job("sublime", "short", at=LONGEST_YIELDING_S + 0.1))
+    assert [long.is_interrupted() for _ in range(3)] == [False] * 3
+
+
+def test_a_job_that_was_put_back_can_be_superseded_and_cancelled() -> None:
+    scheduler = Scheduler()
+    long = job("vim", "1", "a")
+    scheduler.submit(long)
+    scheduler.next(0.0)
+    scheduler.put_back(long, 0.0)
+    assert scheduler.knows(b"vim", "1")
+    assert scheduler.submit(job("vim", "2", "a")) == [long]
+    assert served(scheduler) == ["2"]
+
+
+def test_one_does_not_give_way_to_oneself() -> None:
+    scheduler = Scheduler()
+    running = job("vim", "1", "a")
+    scheduler.submit(running)
+    scheduler.next(0.0)
+    scheduler.submit(job("vim", "2", "b"))
+    assert [running.is_interrupted() for _ in range(3)] == [False] * 3

@@ -85,8 +85,8 @@ class Peer:
 class Running:
     """A server in a thread, and peers of it."""
 
-    def __init__(self, place: Endpoint, load: Callable[[], Any]) -> None:
-        self.server = Server(place.address, INFO, load, version="1.2.3")
+    def __init__(self, place: Endpoint, load: Callable[[], Any], **options: Any) -> None:
+        self.server = Server(place.address, INFO, load, version="1.2.3", **options)
         self.address = place.address
         self.context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self.peers: list[Peer] = []
@@ -393,6 +393,72 @@ def test_a_client_that_left_costs_no_further_work(
     completer.go.set()
     wait_until(lambda: peer.ask(type="complete", id="1", prefix="x")["type"] == "completion")
     assert len(completer.begun) < 5
+
+
+def test_a_long_request_gives_way_to_another_client_and_is_answered_later(
+    running: Running, peer: Peer, completer: HeldCompleter
+) -> None:
+    other = running.peer()
+    peer.complete("1", "wait long", "a.py")
+    wait_until(lambda: completer.begun == ["wait long"])
+    assert other.ask(type="complete", id="1", prefix="short")["suggestions"][0]["text"] == "trohs"
+    wait_until(lambda: completer.begun == ["wait long", "short", "wait long"])
+    completer.go.set()
+    assert peer.receive()["suggestions"][0]["text"] == "gnol tiaw"
+    assert peer.ask(type="status", id="s")["requests"]["cancelled"] == 0
+
+
+# Unused for long
+
+
+def test_an_unused_model_is_dropped_and_loaded_at_the_next_sign_of_life(place: Endpoint) -> None:
+    loads: list[HeldCompleter] = []
+
+    def load() -> HeldCompleter:
+        loads.append(HeldCompleter())
+        return loads[-1]
+
+    running = Running(place, load, unload_after_s=0.05)
+    peer = running.peer()
+    try:
+        assert peer.ask(type="complete", id="1", prefix="ab")["suggestions"][0]["text"] == "ba"
+        wait_until(lambda: peer.ask(type="status", id="s")["state"] == "unloaded")
+        status = peer.ask(type="status", id="s")  # asking how it is wakes nobody
+        assert (status["state"], status["provider"], status["threads"]) == (
+            "unloaded",
+            "CPUExecutionProvider",
+            2,
+        )
+        assert len(loads) == 1
+        assert peer.ask(type="hello", id="h")["provider"] == "CPUExecutionProvider"
+        wait_until(lambda: len(loads) == 2)  # before anything is to be completed
+        wait_until(lambda: peer.ask(type="status", id="s")["state"] == "unloaded")
+        assert peer.ask(type="complete", id="2", prefix="cd")["suggestions"][0]["text"] == "dc"
+        assert len(loads) == 3
+    finally:
+        running.end()
+
+
+def test_a_dropped_model_is_really_gone(place: Endpoint) -> None:
+    import gc
+    import weakref
+
+    made: list[weakref.ref[HeldCompleter]] = []
+
+    def load() -> HeldCompleter:
+        completer = HeldCompleter()
+        made.append(weakref.ref(completer))
+        return completer
+
+    running = Running(place, load, unload_after_s=0.05)
+    peer = running.peer()
+    try:
+        assert peer.ask(type="complete", id="1", prefix="ab")["type"] == "completion"
+        wait_until(lambda: peer.ask(type="status", id="s")["state"] == "unloaded")
+        gc.collect()
+        assert made[0]() is None
+    finally:
+        running.end()
 
 
 # Loading and leaving
