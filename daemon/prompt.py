@@ -1,8 +1,10 @@
 """Prefix and suffix become a token window. Training builds its samples by this very code.
 
-A prompt is `control code, suffix, prefix, <middle>`: everything that a keystroke does not change
-comes first, so typing only appends, and a cache of the earlier prompt stays valid up to the
-cursor. Knows token ids and texts; knows no sockets, no model, no language's grammar.
+A prompt is `control code, other files, suffix, prefix, <middle>`: what changes least comes first.
+Typing only appends; moving the cursor changes the suffix and leaves the other files' tokens alone;
+a cache of the earlier prompt stays valid up to the first change. A model without `{context}` in
+its parts gets no other files. Knows token ids and texts; knows no sockets, no model, no language's
+grammar.
 
 The order (suffix before prefix, "SPM") is from Bavarian et al., "Efficient Training of Language
 Models to Fill in the Middle" (2022); the left edge that stays put while text is typed is a
@@ -17,6 +19,10 @@ from zlib import crc32
 from autocoder.daemon.errors import ModelError
 
 CONTROL, PREFIX, SUFFIX = "{control}", "{prefix}", "{suffix}"
+CONTEXT, PATH, TEXT = "{context}", "{path}", "{text}"
+PLACEHOLDERS = frozenset({CONTROL, PREFIX, SUFFIX, CONTEXT, PATH, TEXT})
+PATH_PARTS = 3  # the last parts of another file's path: what it is called, not where it lies
+Context = Sequence[tuple[str, str]]  # (path, text) of other files, the most useful last
 
 
 class Tokenizer(Protocol):
@@ -31,7 +37,8 @@ class PromptFormat:
     """How one model wants its prompt, as its manifest says.
 
     `parts` is used where the model knows a suffix, `plain` where it does not (`parts` empty).
-    Each part is `{control}`, `{prefix}`, `{suffix}` or a special token of the tokenizer.
+    Each part is `{control}`, `{prefix}`, `{suffix}`, `{context}` or a special token of the
+    tokenizer; `{context}` repeats `other_file`, made of `{path}`, `{text}` and special tokens.
     `controls` maps a language's name to its control token; a language without one gets none.
     """
 
@@ -42,6 +49,15 @@ class PromptFormat:
     )
     end: str = "<eos>"
     stop_tokens: tuple[str, ...] = ("<eos>",)
+    other_file: tuple[str, ...] = ()
+
+    @staticmethod
+    def with_context() -> "PromptFormat":
+        """The format of a model that was trained with other files before the hole."""
+        return PromptFormat(
+            parts=(CONTROL, CONTEXT, "<suffix>", SUFFIX, "<prefix>", PREFIX, "<middle>"),
+            other_file=("<path>", PATH, "<file>", TEXT),
+        )
 
     @staticmethod
     def from_manifest(record: Mapping[str, Any]) -> "PromptFormat":
@@ -53,6 +69,7 @@ class PromptFormat:
                 controls=dict(record["controls"]),
                 end=str(record["end"]),
                 stop_tokens=tuple(record.get("stop_tokens", [record["end"]])),
+                other_file=tuple(record.get("other_file", ())),
             )
         except (KeyError, TypeError) as error:
             raise ModelError(
@@ -67,16 +84,21 @@ class PromptFormat:
             "controls": dict(self.controls),
             "end": self.end,
             "stop_tokens": list(self.stop_tokens),
+            **({"other_file": list(self.other_file)} if self.other_file else {}),
         }
 
 
 @dataclass(frozen=True)
 class Budget:
-    """How much context a prompt may hold, in tokens; characters bound the work of finding it."""
+    """How much context a prompt may hold, in tokens; characters bound the work of finding it.
+
+    `context_tokens` is for all other files together; each gets an equal share.
+    """
 
     prefix_tokens: int = 512
     suffix_tokens: int = 128
     chars_per_token: float = 4.0
+    context_tokens: int = 0
 
     @property
     def prefix_chars(self) -> int:
@@ -105,8 +127,9 @@ class PromptBuilder:
         self.tokenizer = tokenizer
         self.form = form
         self.budget = budget or Budget()
-        names = {*form.parts, *form.plain, *form.controls.values(), form.end, *form.stop_tokens}
-        self._ids = {name: self._special(name) for name in names - {CONTROL, PREFIX, SUFFIX}}
+        parts = {*form.parts, *form.plain, *form.other_file} - PLACEHOLDERS
+        names = {*parts, *form.controls.values(), form.end, *form.stop_tokens}
+        self._ids = {name: self._special(name) for name in names}
 
     def _special(self, token: str) -> int:
         found = self.tokenizer.token_to_id(token)
@@ -136,13 +159,39 @@ class PromptBuilder:
         return list(self.tokenizer.encode(text, add_special_tokens=False).ids)
 
     def build(
-        self, language: str | None, prefix: str, suffix: str, budget: Budget | None = None
+        self,
+        language: str | None,
+        prefix: str,
+        suffix: str,
+        budget: Budget | None = None,
+        context: Context = (),
     ) -> Prompt:
-        """The serving prompt: both texts cut to the budget, tokenised, put in the model's order."""
+        """The serving prompt: all texts cut to the budget, tokenised, put in the model's order."""
         budget = budget or self.budget
+        others = self.other_files(context, budget)
         left = self._left(prefix, budget)
         right = self.encode(suffix[: right_edge(suffix, budget.suffix_chars)])
-        return self.assemble(language, left, right[: budget.suffix_tokens])
+        return self.assemble(language, left, right[: budget.suffix_tokens], others)
+
+    def other_files(self, context: Context, budget: Budget) -> list[int]:
+        """The tokens of other files, each from its beginning to its share of the budget."""
+        if not context or not budget.context_tokens or CONTEXT not in self.form.parts:
+            return []
+        share = budget.context_tokens // len(context)
+        chars = int(share * budget.chars_per_token)
+        files = [(path, text[: right_edge(text, chars)]) for path, text in context]
+        return [token for file in files for token in self._other_file(*file)[:share]]
+
+    def _other_file(self, path: str, text: str) -> list[int]:
+        ids: list[int] = []
+        for part in self.form.other_file:
+            if part == PATH:
+                ids += self.encode("/".join(path.split("/")[-PATH_PARTS:]))
+            elif part == TEXT:
+                ids += self.encode(text)
+            else:
+                ids.append(self._ids[part])
+        return ids
 
     def _left(self, prefix: str, budget: Budget) -> list[int]:
         """The tokens of the prefix's end, from an edge that stays while the prefix grows.
@@ -163,7 +212,11 @@ class PromptBuilder:
         return self.encode(prefix[edge:])[-limit:] if edge else list(encoding.ids[-limit:])
 
     def assemble(
-        self, language: str | None, prefix_ids: Sequence[int], suffix_ids: Sequence[int]
+        self,
+        language: str | None,
+        prefix_ids: Sequence[int],
+        suffix_ids: Sequence[int],
+        context_ids: Sequence[int] = (),
     ) -> Prompt:
         """Put ready token ids into the model's order (training calls this too)."""
         ids: list[int] = []
@@ -176,6 +229,8 @@ class PromptBuilder:
                 ids += prefix_ids
             elif part == SUFFIX:
                 ids += suffix_ids
+            elif part == CONTEXT:
+                ids += context_ids
             else:
                 ids.append(self._ids[part])
         return Prompt(tuple(ids), *span)

@@ -8,7 +8,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from autocoder.daemon.errors import ModelError
 from autocoder.daemon.prompt import Budget, PromptBuilder, PromptFormat, left_edge, right_edge
 
-SPECIALS = ["<python>", "<java>", "<suffix>", "<prefix>", "<middle>", "<eos>"]
+SPECIALS = ["<python>", "<java>", "<suffix>", "<prefix>", "<middle>", "<eos>", "<path>", "<file>"]
 
 
 @pytest.fixture(scope="module")
@@ -106,3 +106,40 @@ def test_manifest_round_trip() -> None:
     assert PromptFormat.from_manifest(form.to_manifest()) == form
     with pytest.raises(ModelError, match="parts"):
         PromptFormat.from_manifest({})
+
+
+def test_other_files_stand_before_what_the_cursor_changes(tokenizer: Tokenizer) -> None:
+    builder = PromptBuilder(tokenizer, PromptFormat.with_context())
+    files = [("home/me/shop/cart.py", "x = 1\n"), ("b.py", "y = 2\nz = 3\n")]
+    budget = Budget(context_tokens=60, chars_per_token=1.0)
+    prompts = [
+        builder.build("python", prefix, suffix, budget, files)
+        for prefix, suffix in (("ab", "z"), ("abc", "z"), ("", "bcz"))
+    ]
+    text = tokenizer.decode(list(prompts[0].ids), skip_special_tokens=False)
+    assert text == (
+        "<python><path>me/shop/cart.py<file>x = 1\n<path>b.py<file>y = 2\nz = 3\n"
+        "<suffix>z<prefix>ab<middle>"
+    )
+    assert prompts[1].ids[: len(prompts[0].ids) - 1] == prompts[0].ids[:-1]  # typing appends
+    others = len(builder.other_files(files, budget))
+    assert {prompt.ids[: 1 + others] for prompt in prompts} == {prompts[0].ids[: 1 + others]}
+    assert tokenizer.decode(list(prompts[2].ids[prompts[2].prefix_start :])) == ""
+
+
+def test_other_files_share_their_budget_and_need_a_model_that_knows_them(
+    tokenizer: Tokenizer,
+) -> None:
+    long = [("a.py", source(90)), ("b.py", source(90))]
+    budget = Budget(context_tokens=400, chars_per_token=1.0)
+    builder = PromptBuilder(tokenizer, PromptFormat.with_context())
+    assert 200 < len(builder.other_files(long, budget)) <= 400
+    assert builder.build("python", "a", "", Budget(), long) == builder.build("python", "a", "")
+    without = PromptBuilder(tokenizer, PromptFormat())
+    assert without.build("python", "a", "", budget, long) == without.build("python", "a", "")
+
+
+def test_the_manifest_names_the_other_files_form_only_where_there_is_one() -> None:
+    form = PromptFormat.with_context()
+    assert PromptFormat.from_manifest(form.to_manifest()) == form
+    assert "other_file" not in PromptFormat().to_manifest()
