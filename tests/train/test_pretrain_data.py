@@ -14,9 +14,16 @@ from autocoder.daemon.prompt import Budget, PromptBuilder, PromptFormat
 from autocoder.train.pretrain import tokenizer as tokenizers
 from autocoder.train.pretrain.holes import KINDS, hole_near
 from autocoder.train.pretrain.mix import main as mix
+from autocoder.train.pretrain.neighbours import Neighbours
 from autocoder.train.pretrain.order import Source, batches, prefetched
 from autocoder.train.pretrain.prepare import documents, prepare
-from autocoder.train.pretrain.samples import Mixture, hole_sample, holes_of, plain_sample
+from autocoder.train.pretrain.samples import (
+    Mixture,
+    form_of,
+    hole_sample,
+    holes_of,
+    plain_sample,
+)
 from autocoder.train.pretrain.windows import Packer
 
 PYTHON = '''class Basket:
@@ -222,3 +229,57 @@ def test_the_tokenizer_command_prints_bytes_per_token(
     printed = capsys.readouterr().out
     ratio = float(printed.split("python: ")[1].split()[0])
     assert 1.5 < ratio < 30
+
+
+def test_a_sample_with_other_files_begins_with_the_ids_of_the_serving_prompt(
+    tokenizer_file: Path,
+) -> None:
+    mixture = Mixture(context_share=1.0, context_tokens=200)
+    builder = PromptBuilder(Tokenizer.from_file(str(tokenizer_file)), form_of(mixture))
+    files = [("shop/cart.py", PYTHON), ("shop/goods.py", PYTHON.replace("Basket", "Goods"))]
+    budget = Budget(50, 20, context_tokens=120)
+    hole = hole_near(PYTHON, 200, random.Random(1))
+    sample = hole_sample(PYTHON, hole, "python", builder, budget, files)
+    prompt = builder.build("python", PYTHON[: hole.cursor], PYTHON[hole.end :], budget, files)
+    assert tuple(sample[: len(prompt.ids)]) == prompt.ids
+    mark = builder.tokenizer.token_to_id("<path>")
+    assert sample.count(mark) == 2 and sample[1] == mark
+    walked = holes_of(PYTHON * 9, "python", builder, mixture, random.Random(2), files)
+    assert all(each[1] == mark and len(each) < 2048 for each in walked)
+
+
+def test_neighbours_are_other_files_of_the_repository_in_its_language(tmp_path: Path) -> None:
+    rows = [
+        {"repo": repo, "path": f"{folder}/{name}", "language": language, "text": f"{repo} {name}"}
+        for repo in ("a/x", "b/y")
+        for folder in ("src/one", "src/two")
+        for name, language in (('é"1.py', "python"), ("2.py", "python"), ("3.java", "java"))
+    ]
+    lines = [json.dumps(row, ensure_ascii=False) + "\n" for row in rows]
+    (tmp_path / "0000.jsonl").write_text("".join(lines), encoding="utf-8")
+    neighbours, chance = Neighbours(tmp_path / "0000.jsonl"), random.Random(1)
+    found = [
+        neighbours.read(place) for _ in range(50) for place in neighbours.of(rows[0], 2, chance)
+    ]
+    assert {path for path, _ in found} == {"src/one/2.py", 'src/two/é"1.py', "src/two/2.py"}
+    assert all(text == f"a/x {path.split('/')[-1]}" for path, text in found)
+    assert sum(path == "src/one/2.py" for path, _ in found) > len(found) / 3
+    assert neighbours.of({"language": "python", "text": ""}, 2, chance) == []
+
+
+def test_windows_hold_other_files_in_a_share_of_the_samples(
+    tmp_path: Path, tokenizer_file: Path
+) -> None:
+    with lzma.open(tmp_path / "0000.jsonl.xz", "wt") as out:
+        for number in range(60):
+            row = {"repo": "a/b", "path": f"s/{number}.py", "language": "python", "text": PYTHON}
+            out.write(json.dumps(row) + "\n")
+    mixture = Mixture(hole_share=1, context_share=0.5, context_tokens=64, median_prefix=30)
+    shards = [tmp_path / "0000.jsonl.xz"]
+    prepare(
+        shards, tmp_path / "w", tokenizer_file, epochs=1, length=257, mixture=mixture, workers=1
+    )
+    tokens = np.concatenate([np.load(path).ravel() for path in (tmp_path / "w").glob("*.npy")])
+    names = tokenizers.special_tokens()
+    holes, files = ((tokens == names.index(name)).sum() for name in ("<middle>", "<file>"))
+    assert 0.3 * holes < files < 3 * holes

@@ -105,12 +105,13 @@ def _evaluation(options: argparse.Namespace, recipe: recipes.Recipe, trainer: ob
     import torch
     from tokenizers import Tokenizer
 
-    from autocoder.daemon.prompt import PromptBuilder, PromptFormat
+    from autocoder.daemon.prompt import PromptBuilder
     from autocoder.train.pretrain.bits import bits_per_byte
     from autocoder.train.pretrain.model import losses
     from autocoder.train.pretrain.prepare import texts_by_language
+    from autocoder.train.pretrain.samples import form_of
 
-    builder = PromptBuilder(Tokenizer.from_file(str(options.tokenizer)), PromptFormat())
+    builder = PromptBuilder(Tokenizer.from_file(str(options.tokenizer)), form_of(recipe.mixture))
     texts = texts_by_language([options.dev], options.dev_bytes)
 
     def cheap(model: torch.nn.Module, windows: torch.Tensor) -> torch.Tensor:

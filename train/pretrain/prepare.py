@@ -1,7 +1,8 @@
 """Document shards become window shards, over all cores, as the documents arrive.
 
 A shard `NNNN.jsonl.xz` of documents yields, for each epoch, SLICES files `eE-sNNNN-JJ.npy` of
-windows (rows, length) uint16; every epoch draws new holes. The same seed gives the same files,
+windows (rows, length) uint16; every epoch draws new holes. Shards are unpacked beside the windows,
+so that every slice can look other files up. The same seed gives the same files,
 whatever the number of cores. A file appears whole or not at all. Knows samples and files; knows no
 model.
 """
@@ -10,6 +11,7 @@ import json
 import lzma
 import os
 import random
+import shutil
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
@@ -20,8 +22,9 @@ from pathlib import Path
 import numpy as np
 from tokenizers import Tokenizer
 
-from autocoder.daemon.prompt import PromptBuilder, PromptFormat
-from autocoder.train.pretrain.samples import Mixture, holes_of, plain_sample
+from autocoder.daemon.prompt import PromptBuilder
+from autocoder.train.pretrain.neighbours import neighbours_of
+from autocoder.train.pretrain.samples import Mixture, form_of, holes_of, plain_sample
 from autocoder.train.pretrain.windows import Packer
 
 SLICES = 32
@@ -47,7 +50,7 @@ class Job:
 
 
 def shard_name(shard: Path) -> str:
-    return shard.name.removesuffix(".jsonl.xz")
+    return shard.name.removesuffix(".xz").removesuffix(".jsonl")
 
 
 def documents(shard: Path, part: int = 0, parts: int = 1) -> Iterator[dict[str, str]]:
@@ -55,11 +58,29 @@ def documents(shard: Path, part: int = 0, parts: int = 1) -> Iterator[dict[str, 
 
     An unpacked `NNNN.jsonl` beside the shard is read instead: all slices would unpack it anew.
     """
-    unpacked = shard.with_suffix("")
-    with unpacked.open("rb") if unpacked.exists() else lzma.open(shard, "rb") as lines:
+    plain = unpacked(shard)
+    with plain.open("rb") if plain.exists() else lzma.open(shard, "rb") as lines:
         for number, line in enumerate(lines):
             if number % parts == part:
                 yield json.loads(line)
+
+
+def unpacked(shard: Path) -> Path:
+    """Where the unpacked form of a shard would lie beside it."""
+    return shard.with_suffix("") if shard.suffix == ".xz" else shard
+
+
+def unpack(shard: Path, folder: Path) -> Path:
+    """The shard as plain JSONL: the one beside it, else written into `folder` (once)."""
+    if unpacked(shard).exists():
+        return unpacked(shard)
+    target = folder / unpacked(shard).name
+    if not target.exists():
+        hidden = target.with_suffix(".part")
+        with lzma.open(shard, "rb") as packed, hidden.open("wb") as plain:
+            shutil.copyfileobj(packed, plain, 2**20)
+        hidden.rename(target)
+    return target
 
 
 def texts_by_language(shards: Iterable[Path], limit: int) -> dict[str, list[str]]:
@@ -82,11 +103,11 @@ def run(job: Job) -> int:
         return 0
     tokenizer = Tokenizer.from_file(str(job.tokenizer))
     tokenizer.encode_special_tokens = True  # a literal `<eos>` in source text is text
-    builder = PromptBuilder(tokenizer, PromptFormat())
+    builder = PromptBuilder(tokenizer, form_of(job.mixture))
     chance = random.Random(f"{job.seed}:{job.epoch}:{shard_name(job.shard)}:{job.part}")
     packer = Packer(job.length)
     for document in documents(job.shard, job.part, SLICES):
-        _add(document, packer, builder, job.mixture, chance)
+        _add(document, packer, builder, job, chance)
     rows = np.stack(packer.windows) if packer.windows else np.zeros((0, job.length), np.uint16)
     hidden = job.target.with_suffix(".part")
     with hidden.open("wb") as out:
@@ -99,14 +120,19 @@ def _add(
     document: dict[str, str],
     packer: Packer,
     builder: PromptBuilder,
-    mixture: Mixture,
+    job: Job,
     chance: random.Random,
 ) -> None:
-    text, language = document["text"], document["language"]
+    text, language, mixture = document["text"], document["language"], job.mixture
     if chance.random() >= mixture.hole_share:
         packer.add_plain(plain_sample(text, language, builder))
         return
-    for sample in holes_of(text, language, builder, mixture, chance):
+    others = []
+    if chance.random() < mixture.context_share:
+        files = neighbours_of(job.shard)
+        wanted = chance.randint(1, mixture.context_files)
+        others = [files.read(place) for place in files.of(document, wanted, chance)]
+    for sample in holes_of(text, language, builder, mixture, chance, others):
         packer.add_hole(sample)
 
 
@@ -128,11 +154,12 @@ def prepare(
         pending = []
         for epoch in range(first_epoch, first_epoch + epochs):
             for shard in shards:
-                while not shard.exists():
+                while not (shard.exists() or unpacked(shard).exists()):
                     time.sleep(WAIT_S)
+                plain = unpack(shard, out)
                 for part in range(SLICES):
                     job = Job(
-                        shard, out, tokenizer, epoch, part, length, seed, mixture or Mixture()
+                        plain, out, tokenizer, epoch, part, length, seed, mixture or Mixture()
                     )
                     pending.append(pool.submit(run, job))
         for each in pending:
