@@ -24,8 +24,7 @@ SOURCES = sorted(PLUGIN.rglob("*.py"))
 # Methods newer than Python 3.8, which vermin cannot tell on a variable.
 NEWER = {
     "removeprefix", "removesuffix", "is_relative_to", "readlink", "with_stem", "hardlink_to",
-    "bit_count", "is_junction", "walk", "with_segments", "full_match", "cancelling", "uncancel",
-    "add_note", "zip_strict", "shutdown_queue", "from_uri",
+    "bit_count", "is_junction", "full_match", "add_note",
 }  # fmt: skip
 
 

@@ -14,12 +14,11 @@ PARTS = {
 
 @dataclass(frozen=True)
 class Origin:
-    """The place that was asked about: the caret's point, its line before and after, and the
-    buffer's size, change count and number of lines wanted."""
+    """The place that was asked about: the caret's point and its line before it, the buffer's
+    size and change count; and the number of lines wanted."""
 
     point: int
     head: str
-    tail: str
     size: int
     change_count: int
     max_lines: int

@@ -34,18 +34,16 @@ class Suggester:
         self._timer = 0  # counts waits; only the last one is acted upon
         self._era = 0  # counts ends; an answer to what was asked before one is not heard
         self._place: tuple[int, int | None] | None = None  # change count and caret
-        self._edit = -1  # the change count of the last edit that was followed
         self._dismissed: deque[tuple[str, str]] = deque(maxlen=REMEMBERED)
 
     # --- what happens -------------------------------------------------------------------------
 
     def follow(self, edited: bool) -> None:
         """The text or the caret changed: keep the ghost if what was typed agrees, else ask anew."""
-        count, point = self._view.change_count(), caret(self._view)
-        edited = self._is_edit(count, edited)
-        if not edited and (count, point) == self._place:
-            return
-        self._place = (count, point)
+        place = self._view.change_count(), caret(self._view)
+        if not edited and place == self._place:
+            return  # the caret's part of an edit
+        self._place = place
         self._timer += 1
         if self._shown:
             self._keep()
@@ -103,13 +101,6 @@ class Suggester:
             self._ask(wish, explicit=True, step=step)
 
     # --- asking -------------------------------------------------------------------------------
-
-    def _is_edit(self, count: int, edited: bool) -> bool:
-        """An edit comes as two events, in any order, and is answered once."""
-        before = self._place[0] if self._place else count
-        edited = (edited and count != self._edit) or count != before
-        self._edit = count if edited else self._edit
-        return edited
 
     def _schedule(self) -> None:
         """Ask after a little rest. Undoing is no typing: it leaves something to be redone."""
@@ -213,7 +204,6 @@ class Suggester:
         return Origin(
             point,
             self._line_before(),
-            self._line_after(point),
             view.size(),
             view.change_count(),
             max_lines,
@@ -222,9 +212,6 @@ class Suggester:
     def _line_before(self) -> str:
         point = self._view.sel()[0].b
         return self._view.substr(sublime.Region(self._view.line(point).begin(), point))
-
-    def _line_after(self, point: int) -> str:
-        return self._view.substr(sublime.Region(point, self._view.line(point).end()))
 
     def _rest(self) -> str | None:
         """What the user has not yet typed of the suggestion; None where the text went elsewhere."""
@@ -242,5 +229,4 @@ class Suggester:
             return None
         start = origin.point - len(origin.head)
         text = self._view.substr(sublime.Region(start, point))
-        same = text.startswith(origin.head) and self._line_after(point) == origin.tail
-        return text[len(origin.head) :] if same else None
+        return text[len(origin.head) :] if text.startswith(origin.head) else None

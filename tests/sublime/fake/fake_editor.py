@@ -171,6 +171,17 @@ class Editor:
                 return found
             time.sleep(0.002)
 
+    def hold(self):
+        """From now on nothing that comes from other threads is heard, as if it came late."""
+        self.world.held = []
+
+    def release(self):
+        """Hear all that was held back."""
+        held, self.world.held = self.world.held, None
+        for callback in held:
+            self.world.later(callback, 0)
+        self.rest(0.02)
+
     def rest(self, seconds=0.1):
         """Let time pass."""
         self.wait(lambda: False, seconds)
@@ -182,6 +193,11 @@ class Editor:
         for character in text:
             self.view.run_command("insert", {"characters": character})
             self.step()
+        return self
+
+    def paste(self, text):
+        """Insert a text at once."""
+        self.view.run_command("insert", {"characters": text})
         return self
 
     def press(self, key):

@@ -31,6 +31,7 @@ class _World:
         self.thread = threading.current_thread()
         self.lock = threading.Lock()
         self.timeouts = []
+        self.held = None  # callbacks of other threads, while they are held back
         self.numbers = itertools.count(1)
         self.windows, self.views = [], {}
         self.packages = {}  # name → folder or archive, as _read takes it
@@ -41,6 +42,9 @@ class _World:
 
     def later(self, callback, delay_ms):
         with self.lock:
+            if self.held is not None and threading.current_thread() is not self.thread:
+                self.held.append(callback)
+                return
             due = time.monotonic() + delay_ms / 1000
             heapq.heappush(self.timeouts, (due, next(self.numbers), callback))
 
