@@ -25,7 +25,7 @@ from autocoder.daemon.engine_graph import OnnxGraph
 from autocoder.daemon.engine_session import CPU, CUDA, PREFILL, OpenSession, open_session
 from autocoder.daemon.errors import ModelError
 from autocoder.daemon.filters import refine
-from autocoder.daemon.healing import Agreement, Vocabulary, unfinished_word
+from autocoder.daemon.healing import Agreement, unfinished_word
 from autocoder.daemon.languages import language_of
 from autocoder.daemon.live_sequence import LiveSequence, Rows
 from autocoder.daemon.lookahead import AGAIN, MOST_GUESSES, Lookahead
@@ -41,6 +41,7 @@ from autocoder.daemon.protocol import (
     Timing,
 )
 from autocoder.daemon.sampling import Logits, Sampling, most_probable, penalised
+from autocoder.daemon.side_by_side import Begun
 from autocoder.daemon.speculation import Speculation, Tally, cut
 from autocoder.daemon.stopping import StopRules, cursor_ends_line
 
@@ -127,7 +128,7 @@ class ModelCompleter:
         self._engine = engine
         self._builder = builder
         self._detokenizer = detokenizer
-        self._vocabulary = Vocabulary(detokenizer.pieces)
+        self._vocabulary = detokenizer.vocabulary
         self._stop_ids = builder.stop_ids | detokenizer.special
         self._lookahead = Lookahead()
         self._said: deque[tuple[int, ...]] = deque(maxlen=REMEMBERED)
@@ -317,12 +318,17 @@ def load_completer(
     In a `hurry` the CPU's graph for long prompts is opened behind the first answer only. Raises
     ModelError for a folder that cannot be served, ConfigError for a bad setting.
     """
-    model = model_folder.load(folder)
+    model = model_folder.load(folder, check_hashes=False)
+    checked = Begun(model.check_hashes)
+    reading = Begun(lambda: detokenized(load_tokenizer(model.tokenizer)))
     graphs = {name: model.graph(name) for name in model.graphs}
-    opened = open_session(graphs, provider, threads)
+    try:
+        opened = open_session(graphs, provider, threads)
+    finally:
+        checked.result()  # a damaged file is what there is to say, if it is damaged
+    tokenizer, detokenizer = reading.result()
     budget = fitted(budget or Budget(), model.context)
     graph = OnnxGraph(opened.session, capacity(budget, model.context), cuda=opened.provider == CUDA)
-    tokenizer = load_tokenizer(model.tokenizer)
     if tokenizer.get_vocab_size() > graph.vocabulary:
         raise ModelError(
             f"the tokenizer in {model.path} has {tokenizer.get_vocab_size()} tokens, the graph "
@@ -332,7 +338,7 @@ def load_completer(
     return ModelCompleter(
         Engine(graph, cache_bytes=cache_bytes, chunk=CHUNK[opened.provider == CUDA]),
         PromptBuilder(tokenizer, model.prompt, budget),
-        Detokenizer(tokenizer),
+        detokenizer,
         model.info,
         provider=opened.provider,
         threads=opened.threads,
@@ -352,6 +358,13 @@ def prefill_opened(
         return loading.start
     loading.load()
     return lambda: None
+
+
+def detokenized(tokenizer: Tokenizer) -> tuple[Tokenizer, Detokenizer]:
+    """A tokenizer and its detokenizer, with the tables made that the first request needs."""
+    detokenizer = Detokenizer(tokenizer)
+    detokenizer.vocabulary  # noqa: B018
+    return tokenizer, detokenizer
 
 
 def load_tokenizer(path: Path) -> Tokenizer:

@@ -7,7 +7,10 @@ where `▁` is a space and `<0x0A>` a byte. Knows no model.
 
 import json
 import re
+from functools import cached_property
 from typing import Any
+
+from autocoder.daemon.healing import Vocabulary
 
 BYTE_FALLBACK = re.compile(r"<0x([0-9A-F]{2})>")
 FORBIDDEN = re.compile("[\x00-\x08\x0b-\x1f\x7f\ufffd]")
@@ -22,28 +25,28 @@ class Detokenizer:
         self._added = {token: str(entry.content) for token, entry in added.items()}
         self._tokenizer = tokenizer
         self._byte_of = _byte_alphabet() if _is_byte_level(tokenizer) else None
-        self._pieces: tuple[bytes, ...] = ()
 
     def bytes_of(self, token: int) -> bytes:
         """The token's bytes; b"" for a special token or an id without one."""
         return self.pieces[token] if token < len(self.pieces) else b""
 
-    @property
+    @cached_property
     def pieces(self) -> tuple[bytes, ...]:
-        """The bytes of every token. Made when first asked for."""
-        if not self._pieces:
-            vocabulary = self._tokenizer.get_vocab(with_added_tokens=True)
-            pieces = [b""] * (max(vocabulary.values(), default=-1) + 1)
-            for piece, token in vocabulary.items():
-                pieces[token] = self._bytes(piece, token)
-            self._pieces = tuple(pieces)
-        return self._pieces
+        """The bytes of every token."""
+        found = self._tokenizer.get_vocab(with_added_tokens=True)
+        pieces = [b""] * (max(found.values(), default=-1) + 1)
+        for piece, token in found.items():
+            pieces[token] = self._bytes(piece, token)
+        return tuple(pieces)
+
+    @cached_property
+    def vocabulary(self) -> Vocabulary:
+        """The tokens by their bytes."""
+        return Vocabulary(self.pieces)
 
     def _bytes(self, piece: str, token: int) -> bytes:
-        if token in self.special:
-            return b""
         if token in self._added:
-            return self._added[token].encode()
+            return b"" if token in self.special else self._added[token].encode()
         if self._byte_of is not None:
             return piece.translate(self._byte_of).encode("latin-1")
         fallback = BYTE_FALLBACK.fullmatch(piece)

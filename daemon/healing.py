@@ -39,9 +39,10 @@ class Vocabulary:
     """The tokens of a model by their bytes, `pieces[token]`; those without any are never found."""
 
     def __init__(self, pieces: Sequence[bytes]) -> None:
-        pairs = sorted((piece, token) for token, piece in enumerate(pieces) if piece)
-        self._pieces = [piece for piece, _ in pairs]
-        self._tokens = np.asarray([token for _, token in pairs], np.int64)
+        found = [token for token, piece in enumerate(pieces) if piece]
+        found.sort(key=pieces.__getitem__)
+        self._pieces = [pieces[token] for token in found]
+        self._tokens = np.asarray(found, np.int64)
 
     def agreeing(self, text: bytes) -> NDArray[np.int64]:
         """The tokens that begin with `text`, and those that `text` begins with."""

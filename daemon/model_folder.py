@@ -70,6 +70,11 @@ class ModelFolder:
             fills_holes=bool(self.prompt.parts),
         )
 
+    def check_hashes(self) -> None:
+        """Raises ModelError where a file is not the one that was exported."""
+        for name, digest in self.files.items():
+            _check_file(self.path / name, None, digest)
+
     def graph(self, provider: str) -> Path:
         """The graph for "cpu" or "cuda". Raises ModelError where the model has none."""
         if provider not in self.graphs:
