@@ -170,7 +170,6 @@ def test_a_slow_bridge_answers_the_newest_place_in_the_end(editor, bridge):
         editor.type(key)
         time.sleep(0.02)
     assert editor.shows("range(10):")
-    assert len(bridge.heard()) < 14
 
 
 def test_junk_is_ignored_and_an_error_is_said_once(editor, bridge):

@@ -108,6 +108,7 @@ def test_a_map_that_comes_after_insert_mode_began_is_wrapped_once_a_suggestion_s
 
 def test_word_by_word_then_line_by_line(editor, bridge):
     offered(editor, bridge, "def fact(n", BLOCK)
+    asked = len(bridge.heard())
     expected = "def fact(n"
     for part in ("):", "\n    if", " n", " <", " 2"):
         editor.keys("M-Right")
@@ -120,7 +121,8 @@ def test_word_by_word_then_line_by_line(editor, bridge):
         assert "\n".join(editor.lines()) == expected
     assert not editor.state()["visible"]
     assert editor.wait(lambda: ("accepted", len(BLOCK)) in bridge.feedback())
-    assert editor.wait(lambda: len(bridge.heard()) == 2)  # what was left needed no request
+    assert editor.wait(lambda: len(bridge.heard()) > asked)
+    assert len(bridge.heard()) == asked + 1  # what was left needed no request
 
 
 def test_next_and_previous_go_around(editor, bridge):
@@ -128,7 +130,7 @@ def test_next_and_previous_go_around(editor, bridge):
     for key, shown in [("M-Down", 2), ("M-Down", 3), ("M-Down", 1), ("M-Up", 3), ("M-Up", 2)]:
         editor.keys(key)
         assert editor.shows(f"for i in range({shown}):")
-    assert [message.get("candidates", 1) for message in bridge.heard()] == [1, 4]
+    assert [message["candidates"] for message in bridge.heard() if "candidates" in message] == [4]
     editor.keys("Tab")
     assert editor.lines() == ["for i in range(2):"]
     assert editor.wait(lambda: bridge.heard("feedback")[-1]["candidate"] == 1)
@@ -142,7 +144,7 @@ def test_dismissed_it_stays_away_until_the_text_changes(editor, bridge):
     assert not editor.state()["visible"]
     editor.keys("BSpace").type("n")
     assert editor.shows("for i in range(10):")
-    assert len(bridge.heard()) == asked + 1
+    assert len(bridge.heard()) > asked
     assert editor.wait(lambda: bridge.feedback()[:2] == [("shown", 0), ("dismissed", 0)])
 
 
@@ -165,7 +167,7 @@ def test_trigger_asks_where_nothing_comes_of_itself_and_for_more_lines(editor, b
 
 def test_what_is_asked_for_by_key_is_not_superseded_by_what_would_come_of_itself(editor, bridge):
     bridge.says(("fact(n", BLOCK))
-    editor.open(before="let g:autocoder_delay = 100").type("idef fact(n").keys("C-x", "C-a")
+    editor.open(before="let g:autocoder_delay = 100").type("idef fact(n\x18\x01")
     assert editor.shows("def fact(n):", "    if n < 2:")
     time.sleep(0.15)
     assert [message["max_lines"] for message in bridge.heard()] == [8]
@@ -308,6 +310,19 @@ def test_a_popup_that_tab_walks_through_stays_walkable(editor, bridge):
     assert editor.shows("-- Keyword")
     editor.keys("Tab")
     assert editor.lines()[-1] == "foobaz"
+
+
+def test_a_menu_that_is_a_window_of_its_own_says_so_by_a_setting(editor, bridge):
+    bridge.says(("foo", "ghost"), ("o", "ther"))
+    menu = "let g:open = 0 | let g:autocoder_hidden = 'g:open'\ninoremap <Tab> tab"
+    editor.open(before=menu, after="inoremap <F8> <Cmd>let g:open = !g:open<CR>").type("ifoo")
+    assert editor.shows("fooghost")
+    editor.keys("F8", "Tab")
+    assert editor.lines() == ["footab"]
+    editor.keys("F8").type(" foo")
+    assert editor.shows("footab fooghost")
+    editor.keys("Tab")
+    assert editor.lines() == ["footab fooghost"]
 
 
 def test_a_snippet_jumps_by_tab_when_nothing_shows(editor, bridge):

@@ -95,7 +95,7 @@ def test_a_late_answer_shows_what_is_left_of_it_or_nothing(editor, bridge):
 
 
 def test_an_answer_after_insert_mode_is_dropped_and_the_request_cancelled(editor, bridge):
-    bridge.says(("ran", "ge(10):"), delay_ms=200)
+    bridge.says(("ran", "ge(10):"), delay_ms=600)
     editor.open().type("ifor i in ran")
     assert editor.wait(bridge.heard)
     editor.keys("Escape")

@@ -5,6 +5,7 @@ scriptencoding utf-8
 let s:defaults = {
       \ 'enabled': 1,
       \ 'auto': 1,
+      \ 'hidden': '0',
       \ 'delay': 15,
       \ 'max_lines': 1,
       \ 'max_tokens': 48,
@@ -50,6 +51,17 @@ endfunction
 function! autocoder#automatic() abort
   return (s:filetype_wanted() || get(b:, 'autocoder_enabled', 0))
         \ && autocoder#setting('auto') && autocoder#possible()
+endfunction
+
+" Does a completion menu have the keys and the screen to itself: the editor's own, or one that a
+" plugin draws in a window of its own, as it can say by the setting `hidden`, an expression?
+function! autocoder#menu_shows() abort
+  return pumvisible() || s:hidden()
+endfunction
+
+function! s:hidden() abort
+  let l:hidden = autocoder#setting('hidden')
+  return type(l:hidden) == v:t_string ? eval(l:hidden) : l:hidden
 endfunction
 
 " Why none may be shown here, or an empty string. With 'paste' no key could accept it, and a macro

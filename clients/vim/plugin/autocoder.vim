@@ -39,8 +39,8 @@ inoremap <silent> <Plug>(autocoder-insert)
 augroup autocoder
   autocmd!
   autocmd ColorScheme * call s:highlight()
-  autocmd InsertEnter * call autocoder#keys#wrap() | call autocoder#suggest#follow()
-  autocmd TextChangedI,TextChangedP,CursorMovedI,CompleteDone * call autocoder#suggest#follow()
+  autocmd InsertEnter,TextChangedI,TextChangedP,CursorMovedI,CompleteDone *
+        \ call autocoder#suggest#follow()
   autocmd VimResized,WinScrolled * call autocoder#suggest#fit()
   autocmd InsertLeave,BufLeave,WinLeave * call autocoder#suggest#leave()
   " <C-C> leaves Insert mode without InsertLeave, and without ModeChanged in Neovim.

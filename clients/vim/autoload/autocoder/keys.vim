@@ -29,8 +29,8 @@ function! autocoder#keys#map_defaults() abort
   call s:map_triggers()
 endfunction
 
-" Put ours before whatever the keys are mapped to now: plugins loaded late and maps of the
-" buffer's own (snippets) come to light when Insert mode begins, or when a suggestion shows.
+" Put ours before whatever the keys are mapped to now, be it by a plugin loaded late or in this
+" buffer alone (snippets). Needed only while a suggestion shows, since else they do that anyway.
 function! autocoder#keys#wrap() abort
   for [l:key, l:action] in s:mapped
     let l:before = maparg(l:key, 'i', 0, 1)

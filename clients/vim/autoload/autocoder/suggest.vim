@@ -15,7 +15,7 @@ let s:asked = ''
 function! autocoder#suggest#follow() abort
   if !empty(s:shown)
     let l:rest = s:rest()
-    if !empty(l:rest) && !pumvisible()
+    if !empty(l:rest) && !autocoder#menu_shows()
       return autocoder#ghost#draw(l:rest)
     endif
     call s:finish(l:rest is# '' ? 'partly' : 'dismissed')
@@ -51,7 +51,7 @@ endfunction
 
 " Does a suggestion show that fits the text as it is now, keys not yet drawn included?
 function! autocoder#suggest#visible() abort
-  return !empty(s:shown) && !pumvisible() && !empty(s:rest())
+  return !empty(s:shown) && !autocoder#menu_shows() && !empty(s:rest())
 endfunction
 
 " What is left of the suggestion at the cursor: all of it, its next word or its next line.
@@ -108,28 +108,32 @@ function! autocoder#suggest#cycle(step) abort
   endfor
 endfunction
 
+" Whether anything is wanted here is asked when the keys rest, not at each key.
 function! s:schedule() abort
   call timer_stop(s:timer)
-  if pumvisible()
+  if autocoder#menu_shows()
     return
   endif
   let s:place = autocoder#context#place()
-  if s:place !=# s:refused && autocoder#automatic()
-    let s:timer = timer_start(autocoder#setting('delay'), {_ -> autocoder#suggest#fire()})
+  if s:place !=# s:refused
+    let s:timer = timer_start(autocoder#setting('delay'), s:fire)
   endif
 endfunction
 
 " Ask for the place the cursor is at, if a suggestion could be shown there.
 function! autocoder#suggest#fire() abort
-  if mode(1) ==# 'i' && !pumvisible()
+  if mode(1) ==# 'i' && !autocoder#menu_shows() && autocoder#automatic()
     call s:ask({'max_lines': autocoder#setting('max_lines')}, {'explicit': 0, 'step': 0})
   endif
 endfunction
+
+let s:fire = {_ -> autocoder#suggest#fire()}
 
 " Send a request for the cursor's place. `wish`: whether the user asked for it, and which of the
 " suggestions, counted from the first, to show. What else was to be asked here would supersede it.
 function! s:ask(fields, wish) abort
   call timer_stop(s:timer)
+  let s:place = autocoder#context#place()
   let l:origin = {'buffer': bufnr('%'), 'lnum': line('.'), 'column': col('.'),
         \ 'head': strpart(getline('.'), 0, col('.') - 1), 'tail': strpart(getline('.'), col('.') - 1),
         \ 'max_lines': a:fields.max_lines, 'alternatives': get(a:fields, 'candidates', 1) > 1,
@@ -146,7 +150,7 @@ function! s:answer(origin, reply, wish) abort
     call s:redraw_status()
   endif
   let l:texts = s:texts(a:reply)
-  if empty(l:texts) || mode(1) !=# 'i' || pumvisible()
+  if empty(l:texts) || mode(1) !=# 'i' || autocoder#menu_shows()
         \ || (autocoder#suggest#visible() && !a:wish.explicit)
     return
   endif
