@@ -103,15 +103,16 @@ class Suggester:
     # --- asking -------------------------------------------------------------------------------
 
     def _schedule(self) -> None:
-        """Ask after a little rest. Undoing is no typing: it leaves something to be redone."""
-        if not automatic(self._view) or self._view.command_history(1)[0]:
-            return
+        """Ask after a little rest; whether anything is wanted here is looked at only then."""
         timer = self._timer
         delay = max(0, int(setting(self._view, "delay")))
         sublime.set_timeout(lambda: self._fire(timer), delay)
 
     def _fire(self, timer: int) -> None:
-        if timer == self._timer and self._view.is_valid() and automatic(self._view):
+        """Undoing is no typing: it leaves something to be redone."""
+        if timer != self._timer or not self._view.is_valid():
+            return
+        if automatic(self._view) and not self._view.command_history(1)[0]:
             wish = {name: setting(self._view, name) for name in ("max_lines", "max_tokens")}
             self._ask(wish, explicit=False)
 
