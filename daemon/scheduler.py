@@ -59,15 +59,16 @@ class Scheduler:
 
         Raises ProtocolError `overloaded` when the client has MOST_WAITING other jobs waiting.
         """
-        queue = self._waiting.setdefault(job.client, deque())
+        queue = self._waiting.get(job.client, deque())
         superseded = [old for old in queue if old.request.document == job.request.document]
+        if len(queue) - len(superseded) >= MOST_WAITING:  # refused before anything is changed
+            raise ProtocolError("overloaded", f"{len(queue)} requests of this client wait already")
         for old in superseded:
             queue.remove(old)
+        queue.append(job)
+        self._waiting[job.client] = queue
         self._waiting.move_to_end(job.client)
         self._flag_running(job)
-        if len(queue) >= MOST_WAITING:
-            raise ProtocolError("overloaded", f"{len(queue)} requests of this client wait already")
-        queue.append(job)
         return superseded
 
     def _flag_running(self, newer: Job) -> None:

@@ -113,6 +113,21 @@ def test_a_client_may_have_so_many_waiting_and_no_more() -> None:
     assert [old.id for old in scheduler.submit(job("vim", "newer", document="5"))] == ["5"]
 
 
+def test_a_request_that_is_refused_changes_nothing() -> None:
+    scheduler = Scheduler()
+    running, other = job("vim", "r", "a"), job("sublime", "s")
+    scheduler.submit(running)
+    scheduler.next(0.0)
+    for number in range(MOST_WAITING):
+        scheduler.submit(job("vim", str(number)))
+    scheduler.submit(other)
+    with pytest.raises(ProtocolError):
+        scheduler.submit(job("vim", "newer", "a"))
+    assert not running.cancelled
+    scheduler.finish()
+    assert scheduler.next(0.0) is other
+
+
 def test_what_is_under_way_is_known() -> None:
     scheduler = Scheduler()
     scheduler.submit(job("vim", "1"))
