@@ -109,7 +109,7 @@ class Bridge:
         self._out = bytearray()
         self._link: Link | None = None
         self._waiting: list[tuple[str, bytes]] = []  # until there is a daemon
-        self._pending: dict[str, float] = {}  # with the daemon, since when
+        self._pending: dict[str, list[float]] = {}  # with the daemon, since when; by id
         self._found: list[Greeting | Exception] = []
         self._finding = False
         self._failure: Exception | None = None
@@ -193,7 +193,7 @@ class Bridge:
     def _send(self, link: Link, id: str, line: bytes) -> None:
         try:
             link.socket.send(line, zmq.NOBLOCK)
-            self._pending[id] = time.monotonic()
+            self._pending.setdefault(id, []).append(time.monotonic())
         except zmq.Again:
             self._refuse(id, "overloaded", "the daemon takes no more requests for now")
 
@@ -269,8 +269,16 @@ class Bridge:
                 reply = link.socket.recv(zmq.NOBLOCK)
             except zmq.Again:
                 return
-            self._pending.pop(str(decode(reply).get("id")), None)
+            self._settle(str(decode(reply).get("id")))
             self._put(reply)
+
+    def _settle(self, id: str) -> None:
+        """One request of this id is answered; where an editor uses an id twice, one is left."""
+        since = self._pending.get(id, [])
+        if len(since) > 1:
+            since.pop()  # the later one: an id that is under way is refused at once
+        else:
+            self._pending.pop(id, None)
 
     def _lose(self, why: str) -> None:
         """The daemon is gone, and with it what it was asked."""
@@ -278,12 +286,13 @@ class Bridge:
             self._link.close()
             self._link = None
         pending, self._pending = self._pending, {}
-        for id in pending:
-            self._refuse(id, "daemon", why)
+        for id, since in pending.items():
+            for _ in since:
+                self._refuse(id, "daemon", why)
 
     def _check(self) -> None:
         """A request that waits long is a reason to see whether the daemon is well."""
         now = time.monotonic()
-        oldest = min(self._pending.values(), default=now)
+        oldest = min((since[0] for since in self._pending.values()), default=now)
         if now - max(oldest, self._looked) > CHECK_S:
             self._look()

@@ -50,9 +50,15 @@ class DictCompleter:
             if cancelled():
                 raise Cancelled
             time.sleep(self.step_s)
-        texts = [text for key, text in ANSWERS.items() if request.prefix.endswith(key)]
+        found = [text for key, text in ANSWERS.items() if request.prefix.endswith(key)]
+        texts = [until(text, request.stop) for text in found]
         suggestions = tuple(Suggestion(text, 0.5, (0.5,), "line") for text in texts)
         return Completion(suggestions, len(request.prefix), 0, len(texts))
+
+
+def until(text: str, stops: tuple[str, ...]) -> str:
+    """The text before the first of the stops."""
+    return min([text, *(text.split(stop)[0] for stop in stops)], key=len)
 
 
 def info(sha256: str) -> ModelInfo:

@@ -200,6 +200,20 @@ def test_closing_the_input_still_gets_the_answers_to_what_was_asked(
     assert (answer.returncode, answer.stderr) == (0, b"")
 
 
+def test_an_id_used_twice_before_the_input_is_closed_is_answered_twice(
+    fake_daemon: "FakeDaemon",
+) -> None:
+    line = b'{"type": "complete", "id": "1", "prefix": "for i in ran"}\n'
+    command = fake_daemon.autocoder("bridge", options="--slow 0.5")
+    answer = subprocess.run(command, input=2 * line, capture_output=True, timeout=30)
+    replies = [json.loads(reply) for reply in answer.stdout.splitlines()]
+    assert [(reply["type"], reply["id"]) for reply in replies] == [
+        ("error", "1"),
+        ("completion", "1"),
+    ]
+    assert replies[0]["code"] == "bad_request"
+
+
 def test_it_ends_when_nobody_reads_its_output(open_bridge: Callable[..., Editor]) -> None:
     editor = open_bridge("--slow 10")
     editor.ask(type="hello", id="h")

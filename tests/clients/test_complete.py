@@ -66,7 +66,8 @@ def test_json_tells_everything(fake_daemon: "FakeDaemon") -> None:
         (["--temperature", "9"], "temperature is 9"),
         (["--temperature", "nan"], "temperature is nan"),
         (["--candidates", "0"], "candidates is 0"),
-        (["--stop", ""], "stop is"),
+        (["--stop", ""], "stop is ['']"),
+        (["--stop", ";"] * 17, "at most 16"),
         (["no-such-file.py"], "cannot read no-such-file.py"),
         (["--model", "/no/model"], "/no/model"),
     ],
@@ -78,6 +79,13 @@ def test_what_the_user_can_mend_is_status_2_and_one_line(
     assert (answer.returncode, answer.stdout) == (2, "")
     assert complaint in answer.stderr
     assert answer.stderr.startswith("autocoder complete: ") and answer.stderr.count("\n") == 1
+
+
+def test_it_ends_before_each_text_that_it_is_told_to_stop_at(fake_daemon: "FakeDaemon") -> None:
+    command = ("--stop", "10", "--stop", "):")
+    answer = complete(fake_daemon, *command, text="for i in ran")
+    assert (answer.returncode, answer.stdout, answer.stderr) == (0, "ge(", "")
+    assert complete(fake_daemon, *command, text="import numpy as ").stdout == "np"
 
 
 def test_a_file_that_is_no_text(fake_daemon: "FakeDaemon", tmp_path: Path) -> None:
