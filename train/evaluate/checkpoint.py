@@ -12,11 +12,12 @@ import torch
 from autocoder.daemon.completer import ModelCompleter, capacity, fitted
 from autocoder.daemon.detokenizer import Detokenizer
 from autocoder.daemon.engine import Engine
+from autocoder.daemon.live_sequence import Graph
 from autocoder.daemon.prompt import Budget, PromptBuilder
 from autocoder.daemon.protocol import Completer, ModelInfo
 from autocoder.export.checkpoint import load_checkpoint
 from autocoder.train.evaluate.asking import prompt_and_middle
-from autocoder.train.evaluate.batching import Item, LaneGraph, Result, ask_all
+from autocoder.train.evaluate.batching import Item, Result, ask_all
 from autocoder.train.evaluate.lines import Answer, ask
 from autocoder.train.evaluate.rows import Row
 from autocoder.train.evaluate.scores import Score, score
@@ -40,11 +41,9 @@ class CheckpointModel:
         checkpoint.tokenizer.encode_special_tokens = True
         self.builder = PromptBuilder(checkpoint.tokenizer, checkpoint.prompt, budget)
         self._detokenizer = Detokenizer(checkpoint.tokenizer)
-        self._model = TorchModel(
-            checkpoint.model.to(self._kind, DTYPES[self._kind]),
-            slots=self.lanes,
-            capacity=capacity(budget, checkpoint.context),
-        )
+        self.torch_model = checkpoint.model.to(self._kind, DTYPES[self._kind])
+        self.capacity = capacity(budget, checkpoint.context)
+        self._model = TorchModel(self.torch_model, slots=self.lanes, capacity=self.capacity)
         self._info = ModelInfo(
             name=folder.name,
             sha256="",
@@ -54,8 +53,8 @@ class CheckpointModel:
             fills_holes=bool(checkpoint.prompt.parts),
         )
 
-    def completer(self, graph: LaneGraph) -> ModelCompleter:
-        """The daemon's completer over one lane."""
+    def completer(self, graph: Graph) -> ModelCompleter:
+        """The daemon's completer over one lane's graph."""
         engine = Engine(graph, sequences=1, chunk=CHUNK)
         return ModelCompleter(
             engine, self.builder, self._detokenizer, self._info, provider=self._kind

@@ -120,6 +120,7 @@ def _add_rename(commands: Any) -> None:
     text = "whether continuations follow renamed identifiers, and what misleads them"
     command = _measuring(commands, "rename", text, _rename)
     command.add_argument("--show", action="store_true", help="print every continuation as well")
+    command.add_argument("--limit", type=int, help="the first N functions of each language only")
 
 
 def _add_memory(commands: Any) -> None:
@@ -141,6 +142,7 @@ def _add_report(commands: Any) -> None:
     add("-o", "--output", type=Path, required=True, help="folder for the report")
     add("--rows", type=Path, action="append", default=[], help="more rows to measure, as JSONL")
     add("--corpus", type=Path, help="the training corpus, to measure what is memorised")
+    add("--functions", type=int, help="rename the first N functions of each language only")
 
 
 def _model(options: argparse.Namespace, budget: Budget | None = None) -> Measured:
@@ -198,10 +200,10 @@ def hole_rows(options: argparse.Namespace) -> list[Row]:
 
 
 def _rename(options: argparse.Namespace) -> int:
-    return _show(rename_result(_model(options), options.show), options.json)
+    return _show(rename_result(_model(options), options.limit, options.show), options.json)
 
 
-def rename_result(model: Measured, show: bool = False) -> dict[str, Any]:
+def rename_result(model: Measured, limit: int | None = None, show: bool = False) -> dict[str, Any]:
     """The measurement of renaming; `show` prints every continuation to standard error."""
     from autocoder.train.evaluate.rename import measure
 
@@ -211,7 +213,7 @@ def rename_result(model: Measured, show: bool = False) -> dict[str, Any]:
                 print(f"{row.path}: {row.middle!r} wanted, {text!r} given", file=sys.stderr)
             yield row, text, ms
 
-    return measure(answers)
+    return measure(answers, limit)
 
 
 def _memory(options: argparse.Namespace) -> int:
@@ -245,7 +247,7 @@ def _report(options: argparse.Namespace) -> int:
     results[LINES] = rows_result(model, hole_rows(options))
     for file in options.rows:
         results[f"{LINES}:{file.stem}"] = rows_result(model, list(read_rows(file)))
-    results[RENAME] = rename_result(model)
+    results[RENAME] = rename_result(model, options.functions)
     if options.corpus:
         results[MEMORY] = memory_result(model, options)
     pictures = _plot(results, options.output)

@@ -14,7 +14,7 @@ changed operator above the cursor. What belongs there stays the same, so the fal
 the same samples without the adversary is its effect. Knows rows and answers; knows no model.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -45,9 +45,12 @@ class Told:
         return self.text in {wanted.strip() for wanted in self.sample.wanted}
 
 
-def measure(ask: Ask) -> dict[str, Any]:
-    """`by_language`: the pairs; `by_adversary` {language: {adversary: record}}: the fall."""
-    asked = dict(all_samples())
+def measure(ask: Ask, limit: int | None = None) -> dict[str, Any]:
+    """`by_language`: the pairs; `by_adversary` {language: {adversary: record}}: the fall.
+
+    `limit` takes the first shapes of each language only.
+    """
+    asked = dict(all_samples(limit))
     told = {
         row.path: Told(asked[row.path], text.strip(), ms)
         for row, text, ms in ask([as_row(name, sample) for name, sample in asked.items()])
@@ -59,9 +62,13 @@ def measure(ask: Ask) -> dict[str, Any]:
     }
 
 
-def all_samples() -> Iterator[tuple[str, Sample]]:
+def all_samples(limit: int | None = None) -> Iterator[tuple[str, Sample]]:
     """Every text to ask, by the name `number of shape/variant/adversary`."""
+    asked: Counter[str] = Counter()
     for number, (shape, made) in enumerate(samples(VARIANTS)):
+        asked[shape.language] += 1
+        if limit is not None and asked[shape.language] > limit:
+            continue
         for variant, sample in enumerate(made):
             yield f"{number}/{variant}/{PLAIN}", sample
             for name, adversary in ADVERSARIES.items():

@@ -7,7 +7,7 @@ run and machine has the same samples. Knows texts; knows no model.
 
 import re
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -18,6 +18,7 @@ FILE = Path(__file__).parent / "shapes.toml"
 OPEN, CLOSE = "⟦", "⟧"
 PLACE = re.compile(r"\$(\w+?)(?![a-z0-9_])")
 WORD = re.compile(r"[^\W\d]\w*")
+PREFIX = re.compile(r"(?:get|set|is|with)_?|_*")  # of words that are made of a name
 
 # Ten names of each role, as they are usual in both languages; Java's get their humps by `spelled`.
 ROLES: dict[str, tuple[str, ...]] = {
@@ -140,16 +141,30 @@ def put(text: str, names: Mapping[str, str]) -> str:
 
 
 def renamed(text: str, old: Mapping[str, str], new: Mapping[str, str]) -> str:
-    """`text` with every whole word that is an old name, capital or not, made the new one."""
+    """`text` with every whole word that is made of an old name made of the new one.
+
+    Made of `name` are `name`, `Name`, `_name`, and accessors: `getName`, `set_name`.
+    """
     words = {old[place]: new[place] for place in old}
     words |= {capital(was): capital(words[was]) for was in words}
-    return WORD.sub(lambda found: words.get(found[0], found[0]), text)
+
+    def word(found: re.Match[str]) -> str:
+        prefix, name = parts(found[0], words)
+        return prefix + words.get(name, name)
+
+    return WORD.sub(word, text)
 
 
 def mentions(text: str, names: Mapping[str, str]) -> bool:
-    """Whether one of the names is a word of the text."""
-    words = set(WORD.findall(text))
-    return any(name in words or capital(name) in words for name in names.values())
+    """Whether a word of the text is made of one of the names, as `renamed` understands it."""
+    known = {*names.values(), *map(capital, names.values())}
+    return any(parts(word, known)[1] in known for word in WORD.findall(text))
+
+
+def parts(word: str, known: Container[str]) -> tuple[str, str]:
+    """What stands before the name in a word, and the name; no prefix where that is no known one."""
+    prefix = "" if word in known else PREFIX.match(word)[0]
+    return (prefix, word[len(prefix) :]) if word[len(prefix) :] in known else ("", word)
 
 
 def samples(variants: int) -> Iterator[tuple[Shape, list[Sample]]]:
