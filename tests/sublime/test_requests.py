@@ -346,6 +346,12 @@ def test_closing_the_view_while_waiting(editor, bridge):
     assert editor.wait(lambda: "⟨" in editor.screen())
 
 
+def test_leaving_the_view_before_anything_was_asked(editor, bridge):
+    editor.type("x")
+    editor.open("other")
+    assert silent(editor, bridge, 0)
+
+
 def test_closing_the_view_before_anything_was_asked(editor, bridge):
     editor.type("x")
     editor.view.close()
