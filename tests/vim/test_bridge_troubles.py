@@ -38,7 +38,7 @@ function! Measure(keys) abort
 endfunction
 inoremap <F5> <Cmd>call Measure({keys})<CR>
 """
-ROUND = 20
+ROUND = 10
 
 
 def milliseconds(editor, keys=120, pause=2, typed="o", shown="", **how):
@@ -62,7 +62,8 @@ def median(rounds):
 
 
 def slowest(rounds):
-    return min(times[-1] for times in rounds)
+    """Of the best round; but one key in ten may be another program's victim."""
+    return min(times[-2] for times in rounds)
 
 
 def told(editor, rounds):
