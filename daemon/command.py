@@ -76,6 +76,13 @@ def _add_serving_options(command: argparse.ArgumentParser) -> None:
         help="memory for what was computed of open files (default: $AUTOCODER_CACHE_MB, else 64)",
     )
     command.add_argument(
+        "--repository",
+        choices=("on", "off"),
+        default=os.environ.get("AUTOCODER_REPOSITORY", "on"),
+        help="read the source files around an open one, to be faster where they resemble each "
+        "other (default: $AUTOCODER_REPOSITORY, else on)",
+    )
+    command.add_argument(
         "--unload-after",
         type=float,
         metavar="MINUTES",
@@ -105,6 +112,7 @@ def run(options: argparse.Namespace) -> int:
             options.threads,
             cache_bytes=int(options.cache_mb * 2**20),
             hurry=True,
+            repository=options.repository == "on",
         )
 
     minutes = options.unload_after
@@ -191,6 +199,7 @@ def start(options: argparse.Namespace) -> int:
     words += ["--threads", str(options.threads)] if options.threads else []
     words += ["--model", str(folder)] if folder else []
     words += ["--cache-mb", str(options.cache_mb), "--unload-after", str(options.unload_after)]
+    words += ["--repository", options.repository]
     sha256 = model_info(folder).sha256 if folder else None
     greeting = ensure(Wanted("daemon start", sha256=sha256, words=tuple(words)))
     reply = _once_loaded()

@@ -19,7 +19,7 @@ from tokenizers import Tokenizer
 from autocoder.daemon import model_folder
 from autocoder.daemon.decoding import Continuation, Decoding
 from autocoder.daemon.detokenizer import Detokenizer, readable
-from autocoder.daemon.drafting import LONGEST_MATCH, Drafter, Guess
+from autocoder.daemon.drafting import Drafter, Guess
 from autocoder.daemon.engine import CACHE_BYTES, Claim, Engine
 from autocoder.daemon.engine_graph import OnnxGraph
 from autocoder.daemon.engine_session import CPU, CUDA, PREFILL, OpenSession, open_session
@@ -40,6 +40,7 @@ from autocoder.daemon.protocol import (
     Suggestion,
     Timing,
 )
+from autocoder.daemon.repository_index import RepositoryIndex
 from autocoder.daemon.sampling import Logits, Sampling, most_probable, penalised
 from autocoder.daemon.side_by_side import Begun
 from autocoder.daemon.speculation import Speculation, Tally, cut
@@ -52,6 +53,8 @@ MOST_HELD = 8  # tokens before the cursor that healing looks at
 FEW_NEW = (
     15  # tokens of a prompt that may share a pass with guesses; more have a graph of their own
 )
+LEAD = 8  # tokens before a suggestion that are remembered with it
+AS_TYPED = 8  # the match that a word is worth which was typed as its tokens say
 REMEMBERED = 16  # suggestions that guesses are drawn from
 CHUNK = {
     False: 128,
@@ -117,6 +120,7 @@ class ModelCompleter:
         heals: bool = True,
         guesses: bool = True,
         afterwards: Callable[[], None] = lambda: None,
+        index: RepositoryIndex | None = None,
     ) -> None:
         self.info = info
         self.provider = provider
@@ -131,17 +135,27 @@ class ModelCompleter:
         self._vocabulary = detokenizer.vocabulary
         self._stop_ids = builder.stop_ids | detokenizer.special
         self._lookahead = Lookahead()
+        self._index = index if self.guesses else None
         self._said: deque[tuple[int, ...]] = deque(maxlen=REMEMBERED)
 
     def complete(self, request: Complete, cancelled: Callable[[], bool]) -> Completion:
         """See `Completer.complete`."""
+        if self._index is None:
+            return self._complete(request, cancelled)
+        self._index.busy()
+        try:
+            return self._complete(request, cancelled)
+        finally:
+            self._index.idle()
+
+    def _complete(self, request: Complete, cancelled: Callable[[], bool]) -> Completion:
         started = perf_counter()
         source = Source.of(request)
         prompt = self._builder.build(source.language, source.prefix, source.suffix)
         held = self._held(prompt)
         decoding = self._decoding(request, source, held, partial(_raise_if, cancelled))
         claim = self._engine.claim(held.ids, request.document)
-        drafter = self._drafter(request, prompt, held, claim) if self.guesses else None
+        drafter = self._drafter(request, source, prompt, held, claim) if self.guesses else None
         guess = self._first_guess(held, claim, drafter, decoding)
         rows = claim.sequence.extend_guessing(
             held.ids[claim.cached :], guess.tokens, decoding.interrupt
@@ -158,7 +172,7 @@ class ModelCompleter:
                 found.setdefault(suggestion.text, suggestion)
             if len(found) == request.candidates:
                 break
-        self._said.append((*held.before[-LONGEST_MATCH:], *claim.sequence.ids[len(held.ids) :]))
+        self._said.append((*held.before[-LEAD:], *claim.sequence.ids[len(held.ids) :]))
         ended = perf_counter()
         self._afterwards()
         return Completion(
@@ -180,11 +194,14 @@ class ModelCompleter:
             return Held.back(prompt, self._detokenizer)
         return Held(prompt.ids, prompt.ids[prompt.prefix_start : prompt.prefix_stop], (), b"")
 
-    def _drafter(self, request: Complete, prompt: Prompt, held: Held, claim: Claim) -> Drafter:
-        """Guesses from the prompt, from the other live sequences and from what was said lately."""
+    def _drafter(
+        self, request: Complete, source: Source, prompt: Prompt, held: Held, claim: Claim
+    ) -> Drafter:
+        """Guesses from prompt, other live sequences, what was said lately, and the repository."""
         suffix = prompt.ids[: prompt.prefix_start]
         others = [*self._engine.others(claim.sequence), *self._said, suffix]
-        return Drafter(held.before, others, room=len(held.word) + request.max_tokens)
+        library = self._index.around(request.path, source.language) if self._index else None
+        return Drafter(held.before, others, len(held.word) + request.max_tokens, library)
 
     def _first_guess(
         self, held: Held, claim: Claim, drafter: Drafter | None, decoding: Decoding
@@ -200,7 +217,7 @@ class ModelCompleter:
         if claim.forgotten[: len(new)] == new and claim.forgotten[len(new) :]:
             guess = Guess(claim.forgotten[len(new) :], AGAIN)
         elif held.word[:-1]:
-            guess = Guess(held.word[:-1], LONGEST_MATCH)
+            guess = Guess(held.word[:-1], AS_TYPED)
         return cut(guess, self._lookahead, partial(decoding.worth, ()))
 
     def _decoding(
@@ -312,11 +329,13 @@ def load_completer(
     budget: Budget | None = None,
     cache_bytes: int = CACHE_BYTES,
     hurry: bool = False,
+    repository: bool = True,
 ) -> ModelCompleter:
     """Load a model folder, by default the bundled one, and open its graph on the best provider.
 
-    In a `hurry` the CPU's graph for long prompts is opened behind the first answer only. Raises
-    ModelError for a folder that cannot be served, ConfigError for a bad setting.
+    In a `hurry` the CPU's graph for long prompts is opened behind the first answer only.
+    `repository`: guesses may be drawn from the source files around a document. Raises ModelError
+    for a folder that cannot be served, ConfigError for a bad setting.
     """
     model = model_folder.load(folder, check_hashes=False)
     checked = Begun(model.check_hashes)
@@ -335,15 +354,17 @@ def load_completer(
             f"{graph.vocabulary}; export the model again"
         )
     afterwards = prefill_opened(model, graph, opened, hurry)
+    builder = PromptBuilder(tokenizer, model.prompt, budget)
     return ModelCompleter(
         Engine(graph, cache_bytes=cache_bytes, chunk=CHUNK[opened.provider == CUDA]),
-        PromptBuilder(tokenizer, model.prompt, budget),
+        builder,
         detokenizer,
         model.info,
         provider=opened.provider,
         threads=opened.threads,
         reason=opened.reason,
         afterwards=afterwards,
+        index=RepositoryIndex(builder.encode) if repository else None,
     )
 
 

@@ -12,8 +12,9 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-LONGEST_MATCH = 8
+LONGEST_MATCH = 32
 MOST_PLACES = 64  # of a token, the latest, that are compared
+ENOUGH = 4  # tokens matched nearby: farther away is not looked
 GAP = -1  # between two texts; no token
 
 
@@ -73,7 +74,7 @@ class Drafter:
         if most < 1 or self._end == self._start:
             return Guess()
         found = self._lookup(most)
-        if self._library is not None and found.matched < LONGEST_MATCH // 2:
+        if self._library is not None and found.matched < ENOUGH:
             last = self._all[max(self._start, self._end - LONGEST_MATCH) : self._end].tolist()
             other = self._library.follow(last, most)
             if other.matched > found.matched:
@@ -83,22 +84,27 @@ class Drafter:
     def _lookup(self, most: int) -> Guess:
         seen = self._all[: self._end]
         places = np.flatnonzero(seen[:-1] == seen[-1])[-MOST_PLACES:]
-        matched, place = _longest(seen, places)
+        matched, place = longest_match(seen, places, seen)
         following: NDArray[np.int32] = seen[place + 1 : place + 1 + most] if matched else seen[:0]
         gaps = np.flatnonzero(following == GAP)
         tokens = following[: gaps[0]] if len(gaps) else following
         return Guess(tuple(tokens.tolist()), matched if len(tokens) else 0)
 
 
-def _longest(seen: NDArray[np.int32], places: NDArray[np.int64]) -> tuple[int, int]:
-    """The length of the longest match of the end of `seen` that ends at one of `places`, and it."""
+def longest_match(
+    text: NDArray[np.int32], places: NDArray[np.int64], ending: NDArray[np.int32]
+) -> tuple[int, int]:
+    """How many tokens at the end of `ending` stand before and at one of `places`, and which one.
+
+    At all places stands the last token of `ending`. The longest match wins, of equals the last.
+    """
     if not len(places):
         return 0, 0
     length, alive = 1, places
-    while length < min(LONGEST_MATCH, len(seen) - 1):
+    while length < min(LONGEST_MATCH, len(ending)) and ending[-1 - length] != GAP:
         reaching = alive[alive >= length]
-        longer = reaching[seen[reaching - length] == seen[-1 - length]]
-        if not len(longer) or seen[-1 - length] == GAP:
+        longer = reaching[text[reaching - length] == ending[-1 - length]]
+        if not len(longer):
             break
         length, alive = length + 1, longer
     return length, int(alive[-1])

@@ -8,6 +8,8 @@ as it goes: the chance by the length of the match behind a guess, the cost by th
 Knows numbers only.
 """
 
+from bisect import bisect_right
+
 from autocoder.daemon.drafting import LONGEST_MATCH
 
 MOST_GUESSES = 16
@@ -31,7 +33,9 @@ FIRST_COSTS = (
     3.7,
     3.9,
 )
-FIRST_CHANCES = (0.05, 0.3, 0.45, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8)
+# The chance that a guess comes true, by the tokens that matched before it: from 0, 1, 2… on.
+MATCHES = (0, 1, 2, 3, 4, 6, 8, 12, 16, LONGEST_MATCH, LONGEST_MATCH + 1)
+FIRST_CHANCES = (0.05, 0.3, 0.45, 0.55, 0.62, 0.7, 0.75, 0.8, 0.87, 0.93, 0.97)
 AGAIN = LONGEST_MATCH + 1  # the match of a guess that continues the very same prompt as before
 SLOWNESS = 0.05  # the weight of one observation
 
@@ -41,7 +45,7 @@ class Lookahead:
 
     def __init__(self) -> None:
         self._costs = list(FIRST_COSTS)
-        self._chances = [*FIRST_CHANCES, 0.97]
+        self._chances = list(FIRST_CHANCES)
         self._pair_ms = 0.0
 
     def guesses(self, matched: int) -> int:
@@ -49,7 +53,7 @@ class Lookahead:
 
         A pass has a second place anyway (`ServingGraph.least`).
         """
-        chance, run, hoped = self._chances[matched], 1.0, 1.0
+        chance, run, hoped = self._chances[_group(matched)], 1.0, 1.0
         best, most = 0.0, 1
         for count in range(1, MOST_GUESSES + 1):
             run *= chance
@@ -60,8 +64,9 @@ class Lookahead:
 
     def judged(self, matched: int, accepted: int, guesses: int) -> None:
         """So many of the guesses behind such a match came true, one after the other."""
+        group = _group(matched)
         for number in range(min(accepted + 1, guesses)):
-            self._chances[matched] += SLOWNESS * ((number < accepted) - self._chances[matched])
+            self._chances[group] += SLOWNESS * ((number < accepted) - self._chances[group])
 
     def took(self, tokens: int, milliseconds: float) -> None:
         """A pass of so many tokens was run. One far off the rest says something of the machine."""
@@ -72,3 +77,7 @@ class Lookahead:
         elif self._pair_ms:
             cost = min(max(milliseconds / self._pair_ms, 1.0), 2.0 * FIRST_COSTS[tokens - 1])
             self._costs[tokens - 1] += SLOWNESS * (cost - self._costs[tokens - 1])
+
+
+def _group(matched: int) -> int:
+    return bisect_right(MATCHES, matched) - 1

@@ -1,0 +1,157 @@
+"""Guesses from the user's own repository: what is read, what is not, and that nobody waits."""
+
+import os
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from autocoder.daemon import repository_index
+from autocoder.daemon.completer import load_completer
+from autocoder.daemon.drafting import GAP, Guess
+from autocoder.daemon.protocol import Complete
+from autocoder.daemon.repository_index import Ngrams, RepositoryIndex, blocks, source_files
+
+CODE = "def reticulate(splines, amount):\n    return [spline * amount for spline in splines]\n"
+
+
+def encode(text: str) -> list[int]:
+    return [ord(character) for character in text]
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    """A repository with a package, things to leave out, and a file outside."""
+    root = tmp_path / "work" / "repo"
+    for name in ("pkg/near.py", "top.py", "pkg/deep/far.py", "pkg/Other.java", "pkg/notes.txt"):
+        write(root / name, CODE)
+    for name in (".git/config.py", "node_modules/x.py", "generated/x.py", ".venv/x.py", "a_b/x.py"):
+        write(root / name, CODE)
+    (root / ".gitignore").write_text("# made\n/generated/\na_*\n!kept\n")
+    write(tmp_path / "work" / "outside.py", CODE)
+    os.symlink(tmp_path / "work", root / "pkg" / "link")
+    os.symlink(tmp_path / "work" / "outside.py", root / "pkg" / "link.py")
+    return root
+
+
+def write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+
+
+def names(root: Path, folder: Path, language: str = "python") -> list[str]:
+    found = [path for path, _ in source_files(root, folder, language)]
+    return [path.relative_to(root).as_posix() for path in found]
+
+
+def test_files_of_the_language_are_read_the_nearest_first(repository: Path) -> None:
+    assert names(repository, repository / "pkg") == ["pkg/near.py", "pkg/deep/far.py", "top.py"]
+    assert names(repository, repository / "pkg" / "deep")[0] == "pkg/deep/far.py"
+    assert names(repository, repository, "java") == ["pkg/Other.java"]
+
+
+def test_reading_is_bounded(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(repository / "pkg" / "aaa.py", "x" * (repository_index.LARGEST_FILE + 1))
+    assert "pkg/aaa.py" not in names(repository, repository)
+    monkeypatch.setattr(repository_index, "MOST_FILES", 2)
+    assert len(names(repository, repository)) == 2
+    monkeypatch.setattr(repository_index, "MOST_BYTES", len(CODE))
+    assert len(names(repository, repository)) == 1
+
+
+def test_outside_a_repository_nothing_is_read(tmp_path: Path) -> None:
+    write(tmp_path / "a.py", CODE)
+    index = RepositoryIndex(encode)
+    for path in (str(tmp_path / "a.py"), "relative.py", "", None):
+        assert index.around(path, "python") is None
+    assert index._thread is None
+
+
+def test_what_followed_in_another_file_is_guessed(repository: Path) -> None:
+    index = RepositoryIndex(encode)
+    document = str(repository / "pkg" / "new.py")
+    assert index.around(document, "python") is None  # nothing is read yet, and nobody waits
+    index.wait(10)
+    ngrams = index.around(document, "python")
+    assert ngrams is not None
+    guess = ngrams.follow(encode("\n\n\nx = reti"), 7)
+    assert bytes(guess.tokens) == b"culate(" and guess.matched == 5
+    assert ngrams.follow(encode("zzz"), 7) == Guess()
+    assert ngrams.follow(encode("re"), 7) == Guess()
+
+
+def test_changed_files_are_read_again_and_others_are_not(
+    repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(repository_index, "AGAIN_AFTER_S", 0.0)
+    read: list[str] = []
+    index = RepositoryIndex(lambda text: read.append(text) or encode(text))
+    document = str(repository / "pkg" / "new.py")
+    for expected in (3, 1):
+        read.clear()
+        index.around(document, "python")
+        index.wait(10)
+        assert len(read) == expected
+        write(repository / "top.py", "frobnicate = 1\n")
+        os.utime(repository / "top.py", (1, 1))
+    ngrams = index.around(document, "python")
+    assert ngrams is not None and bytes(ngrams.follow(encode("frob"), 6).tokens) == b"nicate"
+
+
+def test_reading_pauses_while_a_request_runs(repository: Path) -> None:
+    read = threading.Event()
+    index = RepositoryIndex(lambda text: read.set() or encode(text))
+    index.busy()
+    index.around(str(repository / "pkg" / "new.py"), "python")
+    assert not read.wait(0.1)
+    index.idle()
+    assert read.wait(10)
+    index.wait(10)
+
+
+def test_texts_are_not_run_together() -> None:
+    ngrams = Ngrams([np.array([1, 2, 3, GAP], np.int32), np.array([4, 5, 6, 7, GAP], np.int32)])
+    assert ngrams.follow([1, 2, 3], 5) == Guess()
+    assert ngrams.follow([4, 5, 6], 5) == Guess((7,), 3)
+    assert ngrams.follow([GAP, 5, 6], 5) == Guess()
+    assert len(Ngrams([np.array([GAP], np.int32)])) == 1
+
+
+def test_the_nearest_file_wins() -> None:
+    far, near = np.array([1, 2, 3, 8, GAP], np.int32), np.array([1, 2, 3, 9, GAP], np.int32)
+    assert Ngrams([far, near]).follow([1, 2, 3], 1) == Guess((9,), 3)
+
+
+def test_blocks_are_the_whole_text() -> None:
+    text = CODE * 500
+    parts = list(blocks(text))
+    assert "".join(parts) == text and len(parts) > 3
+    assert all(part.startswith("\n") for part in parts[1:])
+
+
+def test_a_lookup_in_a_full_index_takes_microseconds() -> None:
+    chance = np.random.default_rng(1)
+    ngrams = Ngrams([chance.integers(0, 24_000, repository_index.MOST_TOKENS).astype(np.int32)])
+    took = []
+    for at in range(0, 2000, 20):
+        wanted = ngrams._ids[at : at + 12].tolist()
+        began = time.perf_counter()
+        ngrams.follow(wanted, 16)
+        took.append(time.perf_counter() - began)
+    assert min(took) < 0.002
+
+
+def test_the_bundled_model_answers_the_same_with_a_repository_and_without(
+    repository: Path,
+) -> None:
+    with_index, without = load_completer(), load_completer(repository=False)
+    document = str(repository / "pkg" / "new.py")
+    request = Complete("x = reticulate(splines, amount)\n\n\n" + CODE[:33], path=document)
+    first = with_index.complete(request, lambda: False)
+    assert with_index._index is not None and without._index is None
+    with_index._index.wait(30)
+    again = with_index.complete(request, lambda: False)
+    assert first.suggestions == again.suggestions
+    assert first.suggestions == without.complete(request, lambda: False).suggestions
