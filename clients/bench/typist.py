@@ -64,33 +64,45 @@ class Typist:
         self._pressed = pressed
         self._ids = count(1)
         self._waiting: dict[str, asyncio.Future[Message]] = {}
-        self._socket: zmq.asyncio.Socket = context.socket(zmq.DEALER)
-        self._socket.linger = 0
-        self._socket.connect(address)
+        self._context = context
+        self._address = address
+        self._socket: zmq.asyncio.Socket
 
     async def type(self, passages: Sequence[Passage], chance: Random) -> None:
         """Type the passages one after the other. Raises ModelError, ProtocolError, DaemonError."""
-        reader = asyncio.create_task(self._read())
-        try:
-            for passage in passages:
-                if not await self._type_one(passage, chance):
-                    break
-        finally:
-            reader.cancel()
-            self._socket.close()
+        with self._context.socket(zmq.DEALER) as self._socket:
+            self._socket.linger = 0
+            self._socket.connect(self._address)
+            reader = asyncio.create_task(self._read())
+            try:
+                for passage in passages:
+                    if not await self._type_one(passage, chance):
+                        break
+            finally:
+                reader.cancel()
+                await asyncio.wait([reader])
 
     async def _type_one(self, passage: Passage, chance: Random) -> bool:
         """False when it is time to stop."""
         answers: list[asyncio.Task[Sample]] = []
-        go_on = True
+        try:
+            go_on = await self._press(passage, chance, answers)
+            self.samples += await asyncio.gather(*answers)
+            return go_on
+        finally:
+            for answer in answers:
+                answer.cancel()
+            await asyncio.gather(*answers, return_exceptions=True)
+
+    async def _press(
+        self, passage: Passage, chance: Random, answers: "list[asyncio.Task[Sample]]"
+    ) -> bool:
         for key, pause_s in _with_pause_after(keystrokes(passage.before, passage.typed, chance)):
             answers.append(asyncio.create_task(self._answer(key.prefix, passage.after)))
             await self._rest(answers[-1], pause_s)
-            go_on = self._pressed()
-            if not go_on:
-                break
-        self.samples += await asyncio.gather(*answers)
-        return go_on
+            if not self._pressed():
+                return False
+        return True
 
     async def _rest(self, answer: "asyncio.Task[Sample]", pause_s: float) -> None:
         """Until the next key is due, by `Pace`."""
