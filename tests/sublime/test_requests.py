@@ -1,6 +1,7 @@
 """What the plugin asks of the bridge, what it tells it, and what it makes of the answers."""
 
 import json
+import sys
 
 import pytest
 
@@ -360,6 +361,7 @@ def test_closing_the_view_before_anything_was_asked(editor, bridge):
 
 def test_closing_a_view_that_shows_a_suggestion_tells_and_forgets_it(shown, bridge):
     shown.view.close()
+    assert sys.modules["Autocoder.plugin"]._session._suggesters == {}
     assert shown.wait(lambda: bridge.feedback() == [("shown", 0), ("dismissed", 0)])
 
 
