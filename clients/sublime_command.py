@@ -116,22 +116,104 @@ def uninstall(packages: Path) -> str:
     if not _is_ours(place):
         return f"not installed: {place}"
     _remove(place)
-    shutil.rmtree(packages / COMMAND_NAME, ignore_errors=True)
+    settings = packages / COMMAND_NAME / SETTINGS
+    settings.unlink(missing_ok=True)
+    if settings.parent.is_dir() and not any(settings.parent.iterdir()):
+        settings.parent.rmdir()
     return f"removed: {place}"
 
 
 def _is_ours(place: Path) -> bool:
-    return place.is_symlink() or (place / COPY_MARK).exists()
+    """Is it a copy of ours, or a link to this plugin in whatever environment, gone or not?"""
+    if place.is_symlink():
+        return place.readlink().parts[-2:] == PLUGIN.parts[-2:]
+    return (place / COPY_MARK).exists()
 
 
 def _remove(place: Path) -> None:
     """Make room. Raises ConfigError where what is there was not put there by `install`."""
+    if not _is_ours(place):
+        if os.path.lexists(place):
+            raise ConfigError(f"{place} was not installed by us; move it away, then install again")
+    elif place.is_symlink():
+        place.unlink()
+    else:
+        shutil.rmtree(place)
+
+
+def packages_folder(given: str | None) -> Path:
+    """Sublime's folder of packages: `given`, $SUBLIME_PACKAGES, or the one in use.
+
+    Raises ConfigError where there is none.
+    """
+    named = given or os.environ.get("SUBLIME_PACKAGES")
+    folders = [Path(named).expanduser()] if named else _likely_folders()
+    for folder in folders:
+        if folder.is_dir():
+            return folder
+    looked = ", ".join(map(str, folders))
+    raise ConfigError(
+        f"no Packages folder of Sublime Text at {looked}. Start Sublime Text once, or give the "
+        "folder that its menu Preferences > Browse Packages opens: --packages DIR"
+    )
+
+
+def _likely_folders() -> list[Path]:
+    """A Sublime Text 4 that was upgraded from 3 goes on using the older folder."""
+    if sys.platform == "darwin":
+        base = Path.home() / "Library" / "Application Support"
+        names = ("Sublime Text", "Sublime Text 3")
+    else:
+        base = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")
+        names = ("sublime-text", "sublime-text-3")
+    return [base / name / "Packages" for name in names]
+
+
+def install(packages: Path, copy: bool = False) -> str:
+    """Link or copy the plugin into `packages` and write the setting that names our executable."""
+    place = packages / NAME
+    _remove(place)
+    if copy:
+        shutil.copytree(PLUGIN, place, ignore=shutil.ignore_patterns("__pycache__"))
+        (place / COPY_MARK).write_text(f"{MARK}\n", encoding="utf-8")
+    else:
+        place.symlink_to(PLUGIN, target_is_directory=True)
+    settings = packages / COMMAND_NAME / SETTINGS
+    settings.parent.mkdir(exist_ok=True)
+    settings.write_text(f"{MARK}\n{json.dumps({'command': command()})}\n", encoding="utf-8")
+    return f"installed: {place} {'from' if copy else '->'} {PLUGIN}"
+
+
+def uninstall(packages: Path) -> str:
+    """Undo `install`; what is not ours is left alone."""
+    place = packages / NAME
+    if not _is_ours(place):
+        return f"not installed: {place}"
+    _remove(place)
+    settings = packages / COMMAND_NAME / SETTINGS
+    settings.unlink(missing_ok=True)
+    if settings.parent.is_dir() and not any(settings.parent.iterdir()):
+        settings.parent.rmdir()
+    return f"removed: {place}"
+
+
+def _is_ours(place: Path) -> bool:
+    """Is it a copy of ours, or a link to this plugin in whatever environment, gone or not?"""
+    if place.is_symlink():
+        return place.readlink().parts[-2:] == PLUGIN.parts[-2:]
+    return (place / COPY_MARK).exists()
+
+
+def _remove(place: Path) -> None:
+    """Make room. Raises ConfigError where what is there was not put there by `install`."""
+    if not _is_ours(place):
+        if not place.exists() and not place.is_symlink():
+            return
+        raise ConfigError(f"{place} was not installed by us; move it away, then install again")
     if place.is_symlink():
         place.unlink()
-    elif _is_ours(place):
+    else:
         shutil.rmtree(place)
-    elif place.exists():
-        raise ConfigError(f"{place} was not installed by us; move it away, then install again")
 
 
 def pack(to: Path) -> str:

@@ -72,6 +72,26 @@ def test_what_is_not_ours_is_not_touched(packages, capsys):
     assert (own / "mine.py").read_text() == "x = 1\n"
 
 
+def test_a_link_of_somebody_elses_is_not_touched_and_one_to_a_gone_environment_is_replaced(
+    packages, tmp_path
+):
+    link = packages / "Autocoder"
+    link.symlink_to(tmp_path)
+    with pytest.raises(ConfigError, match="was not installed by us"):
+        sublime_command.main(["--install"])
+    link.unlink()
+    link.symlink_to(tmp_path / "gone/site-packages/autocoder/clients/sublime")
+    sublime_command.main(["--install"])
+    assert link.resolve() == PLUGIN
+
+
+def test_what_else_is_in_the_companions_folder_stays(packages):
+    sublime_command.main(["--install"])
+    (packages / "Autocoder Command" / "mine.txt").write_text("mine")
+    sublime_command.main(["--uninstall"])
+    assert [path.name for path in packages.rglob("*")] == ["Autocoder Command", "mine.txt"]
+
+
 def test_a_folder_given_goes_before_the_environments_and_that_before_the_one_found(
     packages, tmp_path, monkeypatch
 ):
