@@ -43,7 +43,7 @@ from autocoder.daemon.protocol import (
 from autocoder.daemon.repository_index import RepositoryIndex
 from autocoder.daemon.sampling import Logits, Sampling, most_probable, penalised
 from autocoder.daemon.side_by_side import Begun
-from autocoder.daemon.speculation import Speculation, Tally, cut
+from autocoder.daemon.speculation import Speculation, Tally
 from autocoder.daemon.stopping import StopRules, cursor_ends_line
 
 SPECIAL_TOKENS = 8  # more than any prompt format adds
@@ -213,12 +213,13 @@ class ModelCompleter:
         new = held.ids[claim.cached :]
         if drafter is None or len(new) > FEW_NEW or claim.sequence.room <= len(new) + MOST_GUESSES:
             return Guess()
-        guess = drafter.guess(MOST_GUESSES)
+        guesses = drafter.guesses(MOST_GUESSES)
         if claim.forgotten[: len(new)] == new and claim.forgotten[len(new) :]:
-            guess = Guess(claim.forgotten[len(new) :], AGAIN)
+            guesses = [Guess(claim.forgotten[len(new) :], AGAIN)]
         elif held.word[:-1]:
-            guess = Guess(held.word[:-1], AS_TYPED)
-        return cut(guess, self._lookahead, partial(decoding.worth, ()))
+            guesses = [Guess(held.word[:-1], AS_TYPED)]
+        guess = self._lookahead.best(guesses)
+        return replace(guess, tokens=tuple(decoding.worth((), guess.tokens)))
 
     def _decoding(
         self, request: Complete, source: Source, held: Held, interrupt: Callable[[], None]

@@ -14,16 +14,20 @@ from numpy.typing import NDArray
 
 LONGEST_MATCH = 32
 MOST_PLACES = 64  # of a token, the latest, that are compared
-ENOUGH = 4  # tokens matched nearby: farther away is not looked
+ENOUGH = 6  # tokens matched nearby: farther away is not looked
 GAP = -1  # between two texts; no token
 
 
 @dataclass(frozen=True)
 class Guess:
-    """Tokens that may come next, and how many tokens before them matched, 0…LONGEST_MATCH."""
+    """Tokens that may come next, and how many tokens before them matched, 0…LONGEST_MATCH.
+
+    `far`: it is from the library.
+    """
 
     tokens: tuple[int, ...] = ()
     matched: int = 0
+    far: bool = False
 
 
 class NgramSource(Protocol):
@@ -66,19 +70,19 @@ class Drafter:
         """Back to the text at the beginning."""
         self._end = self._begun
 
-    def guess(self, most: int) -> Guess:
-        """At most `most` tokens; none where the last token never stood before.
+    def guesses(self, most: int) -> list[Guess]:
+        """What is known from nearby and, where little matches there, from the library.
 
-        The longest match wins, among equals the latest; the library is asked where it is short.
+        At most `most` tokens each; none where the last token never stood before.
         """
         if most < 1 or self._end == self._start:
-            return Guess()
-        found = self._lookup(most)
-        if self._library is not None and found.matched < ENOUGH:
+            return []
+        near = self._lookup(most)
+        found = [near] if near.tokens else []
+        if self._library is not None and near.matched < ENOUGH:
             last = self._all[max(self._start, self._end - LONGEST_MATCH) : self._end].tolist()
-            other = self._library.follow(last, most)
-            if other.matched > found.matched:
-                return other
+            far = self._library.follow(last, most)
+            found += [far] if far.tokens else []
         return found
 
     def _lookup(self, most: int) -> Guess:

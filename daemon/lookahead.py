@@ -9,8 +9,10 @@ Knows numbers only.
 """
 
 from bisect import bisect_right
+from collections.abc import Iterable
+from dataclasses import replace
 
-from autocoder.daemon.drafting import LONGEST_MATCH
+from autocoder.daemon.drafting import LONGEST_MATCH, Guess
 
 MOST_GUESSES = 16
 # What passes of 1…17 tokens cost on two cores in units of one of two, before the clock was read.
@@ -45,28 +47,32 @@ class Lookahead:
 
     def __init__(self) -> None:
         self._costs = list(FIRST_COSTS)
-        self._chances = list(FIRST_CHANCES)
+        self._chances = {far: list(FIRST_CHANCES) for far in (False, True)}
         self._pair_ms = 0.0
 
-    def guesses(self, matched: int) -> int:
-        """How many guesses to judge behind a match of `matched` tokens; at least one.
+    def best(self, guesses: Iterable[Guess]) -> Guess:
+        """The likeliest of some guesses, cut to what is worth its cost; none of none."""
+        found = max(guesses, key=self._chance, default=Guess())
+        return replace(found, tokens=found.tokens[: self._worth(self._chance(found))])
 
-        A pass has a second place anyway (`ServingGraph.least`).
-        """
-        chance, run, hoped = self._chances[_group(matched)], 1.0, 1.0
-        best, most = 0.0, 1
+    def judged(self, guess: Guess, accepted: int) -> None:
+        """So many tokens of a guess came true, one after the other."""
+        chances, group = self._chances[guess.far], _group(guess.matched)
+        for number in range(min(accepted + 1, len(guess.tokens))):
+            chances[group] += SLOWNESS * ((number < accepted) - chances[group])
+
+    def _chance(self, guess: Guess) -> float:
+        return self._chances[guess.far][_group(guess.matched)]
+
+    def _worth(self, chance: float) -> int:
+        """How many guesses to judge; at least one, a pass having a second place anyway."""
+        run, hoped, best, most = 1.0, 1.0, 0.0, 1
         for count in range(1, MOST_GUESSES + 1):
             run *= chance
             hoped += run
             if hoped / self._costs[count] > best:
                 best, most = hoped / self._costs[count], count
         return most
-
-    def judged(self, matched: int, accepted: int, guesses: int) -> None:
-        """So many of the guesses behind such a match came true, one after the other."""
-        group = _group(matched)
-        for number in range(min(accepted + 1, guesses)):
-            self._chances[group] += SLOWNESS * ((number < accepted) - self._chances[group])
 
     def took(self, tokens: int, milliseconds: float) -> None:
         """A pass of so many tokens was run. One far off the rest says something of the machine."""

@@ -35,7 +35,9 @@ MOST_TOKENS = 400_000
 MOST_REPOSITORIES = 3
 AGAIN_AFTER_S = 300.0
 BLOCK = 8_000  # characters that are tokenised between two looks at whether a request runs
-ORDER = 3  # tokens that must match
+ORDER = 3  # tokens that are sorted by
+FEWEST = 2  # that must match; behind a single one, one guess in ten comes true
+BITS = 21  # of a token
 MOST_PLACES = 64
 NICENESS = 15
 
@@ -138,7 +140,10 @@ class RepositoryIndex:
 
 
 class Ngrams:
-    """Texts of token ids, each closed by GAP, sorted by every run of ORDER tokens."""
+    """Texts of token ids, each closed by GAP, sorted by the ORDER tokens that precede each place.
+
+    The last of them counts most, so that those that share one, two or three are neighbours.
+    """
 
     def __init__(self, texts: Sequence[Ids]) -> None:
         self._ids = np.concatenate(texts)
@@ -151,19 +156,40 @@ class Ngrams:
         return len(self._ids)
 
     def follow(self, ids: Sequence[int], most: int) -> Guess:
-        """See `NgramSource.follow`: what followed the longest match of at least ORDER tokens."""
-        if len(ids) < ORDER or GAP in ids[-ORDER:]:
-            return Guess()
+        """See `NgramSource.follow`.
+
+        Behind ORDER tokens or more the longest match is continued; behind FEWEST, what most often
+        followed is the one guess.
+        """
         wanted = np.asarray(ids[-LONGEST_MATCH:], np.int32)
-        key = _keys(wanted[-ORDER:])
-        first, last = (int(np.searchsorted(self._keys, key, side)[0]) for side in ("left", "right"))
-        places = self._ends[max(first, last - MOST_PLACES) : last]
-        matched, place = longest_match(self._ids, places.astype(np.int64), wanted)
-        if not matched:
-            return Guess()
+        for length in range(min(ORDER, len(wanted)), FEWEST - 1, -1):
+            places = self._places(wanted[-length:])
+            if len(places) and length == ORDER:
+                return self._longest(places, wanted, most)
+            if len(places):
+                return self._usual(places, length)
+        return Guess()
+
+    def _places(self, last: Ids) -> NDArray[np.int64]:
+        """Where these tokens stand; each place is that of the last of them."""
+        if (last == GAP).any():
+            return np.zeros(0, np.int64)
+        low = _key(last)
+        high = low + (1 << BITS * (ORDER - len(last)))
+        first, after = np.searchsorted(self._keys, [low, high])
+        return self._ends[first:after].astype(np.int64)
+
+    def _longest(self, places: NDArray[np.int64], wanted: Ids, most: int) -> Guess:
+        matched, place = longest_match(self._ids, places[-MOST_PLACES:], wanted)
         following = self._ids[place + 1 : place + 1 + most].tolist()
         tokens = following[: following.index(GAP)] if GAP in following else following
-        return Guess(tuple(tokens), matched if tokens else 0)
+        return Guess(tuple(tokens), matched, far=True)
+
+    def _usual(self, places: NDArray[np.int64], matched: int) -> Guess:
+        some = places[:: max(1, len(places) // MOST_PLACES)]
+        tokens, counts = np.unique(self._ids[some + 1], return_counts=True)
+        token = int(tokens[counts.argmax()])
+        return Guess((token,), matched, far=True) if token != GAP else Guess()
 
 
 def _keys(ids: Ids) -> NDArray[np.int64]:
@@ -171,9 +197,17 @@ def _keys(ids: Ids) -> NDArray[np.int64]:
     wide = ids.astype(np.int64) + 1
     count = max(len(ids) - ORDER + 1, 0)
     keys = np.zeros(count, np.int64)
-    for offset in range(ORDER):
-        keys = (keys << 21) | wide[offset : offset + count]
+    for offset in reversed(range(ORDER)):
+        keys = (keys << BITS) | wide[offset : offset + count]
     return keys
+
+
+def _key(last: Ids) -> int:
+    """The least key of a run that ends in these tokens."""
+    key = 0
+    for token in reversed(last.tolist()):
+        key = (key << BITS) | (token + 1)
+    return key << BITS * (ORDER - len(last))
 
 
 def repository_of(folder: Path) -> Path | None:

@@ -7,7 +7,7 @@ logits; what is chosen, and which guesses could matter, is its caller's affair.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import perf_counter
 
 from autocoder.daemon.drafting import Drafter, Guess
@@ -88,17 +88,12 @@ class Speculation:
         """Roll back the guesses that did not come true."""
         self._sequence.rewind(len(self._sequence.ids) - self._pending)
         if self._guess.tokens:
-            self._lookahead.judged(self._guess.matched, self._at, len(self._guess.tokens))
+            self._lookahead.judged(self._guess, self._at)
         self._guess, self._at = Guess(), 0
 
     def _worth_judging(self, worth: Worth) -> Guess:
         if self._drafter is None:
             return Guess()
-        found = self._drafter.guess(min(MOST_GUESSES, self._sequence.room - 1))
-        return cut(found, self._lookahead, worth)
-
-
-def cut(guess: Guess, lookahead: Lookahead, worth: Worth) -> Guess:
-    """As much of a guess as is worth its cost."""
-    tokens = worth(guess.tokens[: lookahead.guesses(guess.matched)])
-    return Guess(tuple(tokens), guess.matched)
+        most = min(MOST_GUESSES, self._sequence.room - 1)
+        guess = self._lookahead.best(self._drafter.guesses(most))
+        return replace(guess, tokens=tuple(worth(guess.tokens)))

@@ -79,7 +79,7 @@ def test_what_followed_in_another_file_is_guessed(repository: Path) -> None:
     guess = ngrams.follow(encode("\n\n\nx = reti"), 7)
     assert bytes(guess.tokens) == b"culate(" and guess.matched == 5
     assert ngrams.follow(encode("zzz"), 7) == Guess()
-    assert ngrams.follow(encode("re"), 7) == Guess()
+    assert bytes(ngrams.follow(encode("zz eti"), 7).tokens) == b"culate("
 
 
 def test_changed_files_are_read_again_and_others_are_not(
@@ -111,17 +111,27 @@ def test_reading_pauses_while_a_request_runs(repository: Path) -> None:
     index.wait(10)
 
 
+def ngrams(*texts: list[int]) -> Ngrams:
+    return Ngrams([np.array([*text, GAP], np.int32) for text in texts])
+
+
 def test_texts_are_not_run_together() -> None:
-    ngrams = Ngrams([np.array([1, 2, 3, GAP], np.int32), np.array([4, 5, 6, 7, GAP], np.int32)])
-    assert ngrams.follow([1, 2, 3], 5) == Guess()
-    assert ngrams.follow([4, 5, 6], 5) == Guess((7,), 3)
-    assert ngrams.follow([GAP, 5, 6], 5) == Guess()
-    assert len(Ngrams([np.array([GAP], np.int32)])) == 1
+    two = ngrams([1, 2, 3], [4, 5, 6, 7])
+    assert two.follow([1, 2, 3], 5).tokens == ()
+    assert two.follow([4, 5, 6], 5) == Guess((7,), 3, far=True)
+    assert two.follow([GAP, 5, 6], 5) == Guess((7,), 2, far=True)
+    assert two.follow([], 5) == two.follow([9, 9], 5) == two.follow([GAP, GAP], 5) == Guess()
+    assert len(ngrams([])) == 1
 
 
 def test_the_nearest_file_wins() -> None:
-    far, near = np.array([1, 2, 3, 8, GAP], np.int32), np.array([1, 2, 3, 9, GAP], np.int32)
-    assert Ngrams([far, near]).follow([1, 2, 3], 1) == Guess((9,), 3)
+    assert ngrams([1, 2, 3, 8], [1, 2, 3, 9]).follow([1, 2, 3], 1) == Guess((9,), 3, far=True)
+
+
+def test_behind_a_short_match_comes_what_most_often_did() -> None:
+    often = ngrams([1, 5, 6, 2, 5, 6, 3, 5, 7])
+    assert often.follow([9, 2, 5], 4) == Guess((6,), 2, far=True)
+    assert often.follow([9, 5], 4) == Guess()
 
 
 def test_blocks_are_the_whole_text() -> None:

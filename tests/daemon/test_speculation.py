@@ -1,6 +1,7 @@
 """Guesses change the time and nothing else."""
 
 import random
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,61 +32,90 @@ def go_on() -> None:
 
 def test_what_followed_the_longest_match_is_guessed() -> None:
     drafter = Drafter([1, 2, 3, 9, 5, 2, 3, 7, 1, 2, 3])
-    assert drafter.guess(2) == Guess((9, 5), 3)
+    assert drafter.guesses(2) == [Guess((9, 5), 3)]
 
 
 def test_of_equal_matches_the_latest_counts() -> None:
-    assert Drafter([3, 5, 3, 6, 3]).guess(1) == Guess((6,), 1)
+    assert Drafter([3, 5, 3, 6, 3]).guesses(1) == [Guess((6,), 1)]
 
 
 def test_other_texts_are_searched_and_not_run_together() -> None:
-    assert Drafter([8, 1, 2], others=[[7, 1, 2, 4], [6, 6]]).guess(4) == Guess((4,), 2)
-    assert Drafter([9], others=[[7, 9], [4, 4]]).guess(4) == Guess()
+    assert Drafter([8, 1, 2], others=[[7, 1, 2, 4], [6, 6]]).guesses(4) == [Guess((4,), 2)]
+    assert Drafter([9], others=[[7, 9], [4, 4]]).guesses(4) == []
 
 
 def test_what_is_chosen_joins_the_text() -> None:
     drafter = Drafter([1, 2, 3], room=3)
-    assert drafter.guess(3) == Guess()
+    assert drafter.guesses(3) == []
     drafter.push(1)
-    assert drafter.guess(2) == Guess((2, 3), 1)
+    assert drafter.guesses(2) == [Guess((2, 3), 1)]
     drafter.push(2)
-    assert drafter.guess(9) == Guess((3, 1, 2), 2)
+    assert drafter.guesses(9) == [Guess((3, 1, 2), 2)]
     drafter.reset()
-    assert drafter.guess(3) == Guess()
+    assert drafter.guesses(3) == []
+
+
+def test_the_library_is_asked_where_little_matches_nearby() -> None:
+    class Library:
+        def follow(self, ids: Sequence[int], most: int) -> Guess:
+            asked.append(list(ids))
+            return Guess((7,), 2, far=True)
+
+    asked: list[list[int]] = []
+    assert Drafter([1, 2, 3], library=Library()).guesses(1) == [Guess((7,), 2, far=True)]
+    assert asked == [[1, 2, 3]]
+    long = [*range(1, 9), *range(1, 8)]
+    assert Drafter(long, library=Library()).guesses(1) == [Guess((8,), 7)]
+    assert len(asked) == 1
 
 
 @pytest.mark.parametrize("text", [[], [1]])
 def test_nothing_to_guess_from(text: list[int]) -> None:
-    assert Drafter(text).guess(5) == Guess()
-    assert Drafter([1, 1], room=0).guess(0) == Guess()
+    assert Drafter(text).guesses(5) == []
+    assert Drafter([1, 1], room=0).guesses(0) == []
 
 
 # How many
 
+TOKENS = tuple(range(MOST_GUESSES))
+
+
+def worth(lookahead: Lookahead, matched: int) -> int:
+    return len(lookahead.best([Guess(TOKENS, matched)]).tokens)
+
 
 def test_better_matches_are_worth_more_guesses() -> None:
-    lookahead = Lookahead()
-    counts = [lookahead.guesses(matched) for matched in range(LONGEST_MATCH + 2)]
+    counts = [worth(Lookahead(), matched) for matched in range(LONGEST_MATCH + 2)]
     assert counts == sorted(counts)
     assert counts[0] == 1 and 4 <= counts[-1] <= MOST_GUESSES
+
+
+def test_the_likelier_guess_is_taken() -> None:
+    near, far = Guess((1, 2), 2), Guess((3, 4), 8, far=True)
+    lookahead = Lookahead()
+    assert lookahead.best([near, far]).tokens[0] == 3
+    for _ in range(200):
+        lookahead.judged(far, accepted=0)
+    assert lookahead.best([near, far]).tokens[0] == 1
+    assert lookahead.best([]) == Guess()
 
 
 def test_guesses_that_fail_are_not_made_again() -> None:
     lookahead = Lookahead()
     for _ in range(200):
-        lookahead.judged(5, accepted=0, guesses=lookahead.guesses(5))
-    assert lookahead.guesses(5) == 1
+        lookahead.judged(Guess(TOKENS, 5), accepted=0)
+    assert worth(lookahead, 5) == 1
     for _ in range(400):
-        lookahead.judged(5, accepted=3, guesses=3)
-    assert lookahead.guesses(5) > 6
+        lookahead.judged(Guess(TOKENS[:3], 5), accepted=3)
+    assert worth(lookahead, 5) > 6
 
 
 def test_where_long_passes_are_cheap_more_is_guessed() -> None:
-    usual, wide = Lookahead(), Lookahead()
+    wide = Lookahead()
     for _ in range(300):
         for tokens in range(1, len(FIRST_COSTS) + 1):
             wide.took(tokens, 10.0)
-    assert wide.guesses(4) > usual.guesses(4)
+    assert worth(wide, 4) > worth(Lookahead(), 4)
 
 
 # Choosing
@@ -100,7 +130,7 @@ def test_each_choice_sees_the_logits_it_would_see_without_guesses(fake_graph: An
         rows = sequence.extend_guessing([1, 2, 3], (), go_on)
         drafter = Drafter([1, 2, 3]) if guesses else None
         if drafter:
-            drafter.guess = lambda most: guesses.pop() if guesses else Guess()  # type: ignore[method-assign]
+            drafter.guesses = lambda most: guesses[-1:] and [guesses.pop()]  # type: ignore[method-assign]
         ahead = Speculation(sequence, rows, Guess(), drafter, Lookahead(), Tally())
         chosen, seen = [], []
         for _ in range(12):
