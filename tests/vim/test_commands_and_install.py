@@ -26,6 +26,19 @@ def test_disable_enable_and_toggle(editor, bridge):
     assert editor.shows("range(10):")
 
 
+def test_the_commands_win_over_the_buffers_own_setting(editor, bridge):
+    bridge.says(("ran", "ge(10):"))
+    editor.open("", name="notes.txt", after="set laststatus=2 stl=[%{autocoder#statusline()}]")
+    editor.run("let b:autocoder_enabled = 1").type("ifor i in ran")
+    assert editor.shows("range(10):")
+    assert editor.shows("[ac]")
+    editor.run("Autocoder disable").type("Sfor i in ran")
+    assert editor.shows("[]")
+    assert not editor.state()["visible"]
+    editor.run("Autocoder enable").type("Sfor i in ran")
+    assert editor.shows("range(10):")
+
+
 def test_status_says_what_there_is(editor, bridge):
     bridge.says(("ran", "ge(10):"))
     editor.open().type("ifor i in ran")

@@ -222,7 +222,7 @@ def test_buffers_that_are_no_code_and_modes_without_maps(editor, bridge):
         assert editor.state()["lines"][0].startswith(("xyz", "% xyz")), place
         editor.run("if winnr('$') > 1 | quit! | endif")
     assert bridge.heard() == []
-    editor.run("set nopaste").type("q:ixyz").keys("C-c", "C-c")
+    editor.run("set nopaste").type("q:ixyz").keys("Escape").type(":quit").keys("Enter")
     assert not wait_asked(editor, bridge, 0)
     editor.run("Autocoder status")
     assert editor.shows("autocoder: on")

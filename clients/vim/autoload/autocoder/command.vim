@@ -71,7 +71,7 @@ endfunction
 
 " Why there is ghost text here, or why not.
 function! s:status() abort
-  let l:why = autocoder#why_silent()
+  let l:why = autocoder#wanted#why_silent()
   echo 'autocoder: ' .. (empty(l:why) ? 'on' : 'nothing here of itself: ' .. l:why)
   echo 'bridge:    ' .. autocoder#bridge#state() .. ' (' .. join(autocoder#executable#bridge()) .. ')'
   let l:hello = autocoder#bridge#hello()

@@ -15,7 +15,7 @@ let s:asked = ''
 function! autocoder#suggest#follow() abort
   if !empty(s:shown)
     let l:rest = s:rest()
-    if !empty(l:rest) && !autocoder#menu_shows()
+    if !empty(l:rest) && !autocoder#wanted#menu_shows()
       return autocoder#ghost#draw(l:rest)
     endif
     call s:finish(l:rest is# '' ? 'partly' : 'dismissed')
@@ -51,7 +51,7 @@ endfunction
 
 " Does a suggestion show that fits the text as it is now, keys not yet drawn included?
 function! autocoder#suggest#visible() abort
-  return !empty(s:shown) && !autocoder#menu_shows() && !empty(s:rest())
+  return !empty(s:shown) && !autocoder#wanted#menu_shows() && !empty(s:rest())
 endfunction
 
 " What is left of the suggestion at the cursor: all of it, its next word or its next line.
@@ -85,7 +85,7 @@ endfunction
 " Ask now and for more lines, also where nothing is shown of itself.
 function! autocoder#suggest#trigger() abort
   let s:refused = []
-  if autocoder#possible()
+  if autocoder#wanted#possible()
     call s:ask({'max_lines': autocoder#setting('trigger_lines'),
           \ 'max_tokens': autocoder#setting('trigger_tokens')}, {'explicit': 1, 'step': 0})
   endif
@@ -111,7 +111,7 @@ endfunction
 " Whether anything is wanted here is asked when the keys rest, not at each key.
 function! s:schedule() abort
   call timer_stop(s:timer)
-  if autocoder#menu_shows()
+  if autocoder#wanted#menu_shows()
     return
   endif
   let s:place = autocoder#context#place()
@@ -122,7 +122,7 @@ endfunction
 
 " Ask for the place the cursor is at, if a suggestion could be shown there.
 function! autocoder#suggest#fire() abort
-  if mode(1) ==# 'i' && !autocoder#menu_shows() && autocoder#automatic()
+  if mode(1) ==# 'i' && !autocoder#wanted#menu_shows() && autocoder#wanted#automatic()
     call s:ask({'max_lines': autocoder#setting('max_lines')}, {'explicit': 0, 'step': 0})
   endif
 endfunction
@@ -150,7 +150,7 @@ function! s:answer(origin, reply, wish) abort
     call s:redraw_status()
   endif
   let l:texts = s:texts(a:reply)
-  if empty(l:texts) || mode(1) !=# 'i' || autocoder#menu_shows()
+  if empty(l:texts) || mode(1) !=# 'i' || autocoder#wanted#menu_shows()
         \ || (autocoder#suggest#visible() && !a:wish.explicit)
     return
   endif
