@@ -1,0 +1,142 @@
+"""Decoding with and without drafts: the daemon's completer, in this process, its guesses switched.
+
+    python tests/benchmarks/drafts.py [FILE …] [--rounds 5] [--json]
+
+Three kinds of text, greedy, until the suggestion ends or 48 tokens: `real`: holes in source files,
+from a line's middle to wherever the model ends; `repeated`: the beginning of a file that is copied
+below it; `worst`: the holes again, but each guess is a wrong one that looks like a sure one.
+Milliseconds per generated token, decoding alone, medians over interleaved rounds. The texts that
+come out must be equal.
+"""
+
+import argparse
+import json
+import statistics
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from autocoder.daemon import completer as daemon_completer
+from autocoder.daemon.completer import ModelCompleter, load_completer
+from autocoder.daemon.drafting import Drafter, Guess
+from autocoder.daemon.protocol import Complete, Completion
+
+ROOT = Path(__file__).parents[2]
+FILES = [ROOT / "train/pretrain/model.py", ROOT / "clients/client.py", ROOT / "export/rewrite.py"]
+HOLES = 4  # in each file
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Time the three kinds."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("files", nargs="*", type=Path, default=FILES)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    options = parser.parse_args(arguments)
+    completer = load_completer(None, "cpu", options.threads)
+    kinds = {
+        "real": real(options.files),
+        "repeated": repeated(options.files),
+        "worst": real(options.files),
+    }
+    rows = [measured(completer, kind, asked, options.rounds) for kind, asked in kinds.items()]
+    print(json.dumps(rows) if options.json else "\n".join(table(rows)))
+    return 0
+
+
+class Misled(Drafter):
+    """Guesses something else each time, and looks quite sure."""
+
+    def guess(self, most: int) -> Guess:
+        return Guess(tuple(40 + token % 97 for token in range(self._end, self._end + most)), 8)
+
+
+def request(prefix: str, suffix: str = "") -> Complete:
+    """One suggestion of any number of lines."""
+    return Complete(
+        prefix, suffix, document="bench.py", language="python", max_lines=0, max_tokens=48
+    )
+
+
+def real(files: Sequence[Path]) -> list[Complete]:
+    """Holes in the middle of lines, evenly spread; three lines of each file are missing."""
+    found = []
+    for path in files:
+        text = path.read_text()
+        for number in range(HOLES):
+            line = text.find("\n", len(text) * (number + 1) // (HOLES + 1)) + 1
+            at = line + (text.find("\n", line) - line) // 2
+            end = at
+            for _ in range(3):
+                end = text.find("\n", end + 1)
+            found.append(request(text[:at], text[end:]))
+    return found
+
+
+def repeated(files: Sequence[Path]) -> list[Complete]:
+    """Each file's first 1,500 characters, and the first third of them once more."""
+    starts = [path.read_text()[:1500] for path in files]
+    return [request(f"{start}\n\n\n{start[:500]}") for start in starts]
+
+
+def measured(
+    completer: ModelCompleter, kind: str, asked: Sequence[Complete], rounds: int
+) -> dict[str, Any]:
+    """Milliseconds per token of both ways, and how much was guessed right."""
+    took: dict[bool, list[float]] = {False: [], True: []}
+    last: Completion | None = None
+    for number in range(rounds + 1):
+        drafter = Misled if kind == "worst" else Drafter
+        found = {
+            guesses: [run(completer, each, guesses, drafter) for each in asked] for guesses in took
+        }
+        texts = [[[s.text for s in c.suggestions] for c in found[guesses]] for guesses in took]
+        if texts[0] != texts[1]:
+            raise SystemExit(f"{kind}: guesses changed what comes out: {texts}")
+        if number:
+            for guesses, completions in found.items():
+                tokens = sum(c.generated_tokens for c in completions)
+                took[guesses].append(sum(c.ms.decode for c in completions) / tokens)
+        last = found[True][-1]
+    assert last is not None
+    drafted = sum(c.drafted_tokens for c in found[True])
+    accepted = sum(c.accepted_tokens for c in found[True])
+    pairs = list(zip(took[False], took[True], strict=True))
+    return {
+        "kind": kind,
+        "plain_ms": round(statistics.median(took[False]), 3),
+        "drafts_ms": round(statistics.median(took[True]), 3),
+        "ratio": round(statistics.median(plain / drafts for plain, drafts in pairs), 3),
+        "accepted_share": round(accepted / drafted, 3) if drafted else None,
+        "tokens": sum(c.generated_tokens for c in found[True]),
+    }
+
+
+def run(
+    completer: ModelCompleter, asked: Complete, guesses: bool, drafter: type[Drafter]
+) -> Completion:
+    """One answer, from nothing: the very same prompt would otherwise be known by heart."""
+    completer.guesses = guesses
+    daemon_completer.Drafter = drafter  # type: ignore[misc]
+    completer._said.clear()
+    other = Complete("# another document\n", document="other.py", language="python", max_tokens=1)
+    completer.complete(other, lambda: False)
+    completer._engine._pool.clear()
+    return completer.complete(asked, lambda: False)
+
+
+def table(rows: Sequence[dict[str, Any]]) -> list[str]:
+    """A Markdown table."""
+    head = ["| text | plain ms/token | with drafts | times as fast | guesses right | tokens |"]
+    head.append("| --- | ---: | ---: | ---: | ---: | ---: |")
+    return head + [
+        f"| {r['kind']} | {r['plain_ms']:.2f} | {r['drafts_ms']:.2f} | {r['ratio']:.2f} | "
+        f"{r['accepted_share'] or 0:.0%} | {r['tokens']} |"
+        for r in rows
+    ]
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
