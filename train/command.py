@@ -8,6 +8,14 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "corpus": ("autocoder.train.corpus.build", "mine and clean a corpus from a manifest"),
     "tokenizer": ("autocoder.train.pretrain.tokenizer", "train a tokenizer made for code"),
     "pretrain": ("autocoder.train.pretrain.command", "pre-train, or continue, from a recipe"),
+    "throughput": (
+        "autocoder.train.pretrain.throughput",
+        "tokens a second of our training step beside plain transformers'",
+    ),
+    "compare": (
+        "autocoder.train.pretrain.compare",
+        "GPT-2-type against Llama-type in several sizes, by equal time",
+    ),
     "segments": ("autocoder.train.finetune.segments", "build the blog's token windows"),
     "finetune": ("autocoder.train.finetune.command", "fine-tune any causal LM from a recipe"),
     "contamination": (

@@ -1,6 +1,8 @@
 """Pre-training itself, tiny and on the CPU: model, grid, optimiser, loop, resume, processes."""
 
 import csv
+import dataclasses
+import itertools
 import json
 import os
 import subprocess
@@ -22,11 +24,16 @@ from autocoder.train.pretrain import recipe as recipes
 from autocoder.train.pretrain import schedule
 from autocoder.train.pretrain.checkpoint import newest_state
 from autocoder.train.pretrain.command import main
+from autocoder.train.pretrain.compare import main as compare
+from autocoder.train.pretrain.compare import rate_share
+from autocoder.train.pretrain.documents import Blocks, Masked
 from autocoder.train.pretrain.fake_quantise import on_grid, to_grid
 from autocoder.train.pretrain.loop import Place, Trainer
 from autocoder.train.pretrain.model import CodeModel, ModelConfig, load, save
 from autocoder.train.pretrain.muon import Muon, orthogonalise
 from autocoder.train.pretrain.plot import plot
+from autocoder.train.pretrain.reference import gpt2, llama, parameters
+from autocoder.train.pretrain.throughput import main as throughput
 from autocoder.train.pretrain.tokenizer import train
 
 TINY = ModelConfig(
@@ -192,8 +199,6 @@ def test_a_damaged_state_is_named(tmp_path: Path) -> None:
 
 
 def test_minutes_set_the_number_of_steps(recipe: recipes.Recipe, tmp_path: Path) -> None:
-    import dataclasses
-
     from autocoder.train.pretrain import loop
 
     timed = dataclasses.replace(recipe.training, steps=100_000, minutes=2 / 60, warm_up=5)
@@ -220,7 +225,8 @@ def test_a_wrong_recipe_is_named(tmp_path: Path) -> None:
 
 def test_the_recipes_that_come_along_are_valid() -> None:
     folder = Path(recipes.__file__).parents[1] / "recipes"
-    assert recipes.load(folder / "pretrain-60m.toml").model == ModelConfig()
+    for name in ("pretrain-60m", "stage2", "stage3"):
+        assert recipes.load(folder / f"{name}.toml").model == ModelConfig()
     assert recipes.load(folder / "didactic.toml").training.quantise_always
 
 
@@ -249,6 +255,12 @@ def test_the_command_prepares_trains_measures_and_fine_tunes(
     notes = notes_of(tmp_path / "run")
     assert notes[-1]["python"] < notes[0]["python"]
     assert abs(notes[-1]["java q4"] - notes[-1]["java"]) < 0.2
+    card = json.loads((tmp_path / "run/final/card.json").read_text())
+    assert card["training"]["tokens"] == 40 * 4 * 32
+    assert card["results"]["dev_bits_per_byte"]["step"] == 40
+    assert {"tokenizer.json", "prompt.json"} <= {
+        p.name for p in (tmp_path / "run/stable").iterdir()
+    }
     tuned = [*corpus, "--init", str(tmp_path / "run/final"), "--out", str(tmp_path / "tuned")]
     assert main([*tuned, "--steps", "4"]) == 0
     picture = tmp_path / "loss.png"
@@ -273,3 +285,90 @@ def test_two_processes_follow_one_that_sees_the_same_batches(
     one, two = (last_row(tmp_path / name) for name in ("one", "two"))
     assert one["step"] == two["step"] == "20"
     assert float(one["loss"]) == pytest.approx(float(two["loss"]), rel=0.01)
+
+
+PACKED = [[0, 100, 128, 129, 300], [0], [5, 50, 256]]  # where documents begin in each window
+
+
+def packed_windows() -> torch.Tensor:
+    ids = torch.randint(3, 400, (3, 512), generator=torch.Generator().manual_seed(1))
+    for row, begins in zip(ids, PACKED, strict=True):
+        row[begins] = 1
+    return ids
+
+
+def test_attention_within_documents_computes_what_each_would_alone() -> None:
+    torch.manual_seed(0)
+    model = CodeModel(dataclasses.replace(TINY, max_position_embeddings=512))
+    ids, attention = packed_windows(), Masked((1, 2))
+    with torch.no_grad():
+        together = model(ids, attention.attend(attention.prepare(ids)))
+        for row, begins in zip(range(3), PACKED, strict=True):
+            for start, stop in itertools.pairwise(sorted({0, *begins, 512})):
+                alone = model(ids[row : row + 1, start:stop])
+                assert torch.allclose(together[row : row + 1, start:stop], alone, atol=1e-5)
+
+
+@pytest.mark.filterwarnings("ignore:flex_attention called without torch.compile")
+def test_blocks_skip_what_no_pair_needs_and_compute_the_same() -> None:
+    torch.manual_seed(0)
+    model = CodeModel(dataclasses.replace(TINY, max_position_embeddings=512))
+    ids, masked, blocks = packed_windows(), Masked((1, 2)), Blocks((1, 2))
+    mask, found = masked.prepare(ids), blocks.prepare(ids)
+    needed = mask.view(3, 1, 4, 128, 4, 128).any(dim=-1).any(dim=3)
+    assert torch.equal(found.to_dense().bool(), needed)
+    assert needed.float().mean() < 0.5
+    with torch.no_grad():
+        theirs, ours = model(ids, masked.attend(mask)), model(ids, blocks.attend(found))
+    assert torch.allclose(theirs, ours, atol=1e-5)
+
+
+def test_a_recipe_may_keep_attention_within_documents(
+    recipe: recipes.Recipe, tmp_path: Path
+) -> None:
+    training = dataclasses.replace(recipe.training, within_documents=True)
+    place = Place(0, 1, torch.device("cpu"))
+    torch.manual_seed(0)
+    narrow = dataclasses.replace(recipe, training=training)
+    within = Trainer(CodeModel(recipe.model), narrow, place, tmp_path, (7,))
+    across = trainer(recipe, tmp_path)
+    rows = windows(1)[0]
+    rows[:, 16] = 7
+    assert float(within.one_step(rows)) != float(across.one_step(rows))
+
+
+def test_the_reference_models_are_what_they_say(tmp_path: Path) -> None:
+    torch.manual_seed(1)
+    model = CodeModel(TINY)
+    save(model, tmp_path)
+    theirs = llama(TINY)
+    theirs.inner.load_state_dict(
+        transformers.LlamaForCausalLM.from_pretrained(tmp_path).state_dict()
+    )
+    ids = torch.randint(0, 400, (2, 40))
+    with torch.no_grad():
+        assert torch.allclose(model(ids), theirs.float()(ids), atol=1e-2)  # bfloat16 was saved
+    shape = dataclasses.replace(TINY, hidden_size=64, num_hidden_layers=8, intermediate_size=192)
+    count = sum(p.numel() for p in gpt2(shape).parameters())
+    assert count == pytest.approx(parameters(shape), rel=0.15)
+
+
+def test_throughput_shows_each_variant(
+    corpus: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["--recipe", str(tmp_path / "tiny.toml"), "--warm-up", "1", "--steps", "1", "--json"]
+    assert throughput(words) == 0
+    rates = json.loads(capsys.readouterr().out)["tokens_per_s"]
+    assert set(rates) == {"transformers", "window", "documents"} and min(rates.values()) > 0
+
+
+def test_architectures_are_compared_by_equal_time(corpus: list[str], tmp_path: Path) -> None:
+    assert main([*corpus, "--prepare", "--workers", "1"]) == 0
+    dev = ["--dev", str(tmp_path / "corpus/0000.jsonl.xz"), "--dev-bytes", "1000"]
+    limits = ["--seconds", "0.2", "--sizes", "32x1,32x2", "--out", str(tmp_path / "out")]
+    assert compare([*corpus, *dev, *limits]) == 0
+    results = json.loads((tmp_path / "out/comparison.json").read_text())
+    assert [(r["kind"], r["layers"]) for r in results][2:] == [("gpt2", 1), ("llama", 2)]
+    assert all(0 < r["bits_per_byte"]["python"] < 10 and r["tokens"] > 0 for r in results)
+    assert (tmp_path / "out/comparison.md").read_text().count("\n") == 2 + 4
+    assert rate_share(0) < 0.1 and rate_share(0.5) == 1 and rate_share(0.999) < 0.01

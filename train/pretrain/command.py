@@ -10,9 +10,13 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from autocoder.daemon.errors import AutocoderError, ConfigError
 from autocoder.train.pretrain import recipe as recipes
+
+if TYPE_CHECKING:
+    from autocoder.train.pretrain.loop import Place
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -43,12 +47,13 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _shards(options: argparse.Namespace) -> list[Path]:
-    if options.shards:
-        return [options.corpus / f"{name}.jsonl.xz" for name in options.shards.split(",")]
-    found = sorted(options.corpus.glob("*.jsonl.xz"))
+def shards_of(corpus: Path, names: str | None) -> list[Path]:
+    """The shards named (comma separated), there or still to come; else all that are there."""
+    if names:
+        return [corpus / f"{name}.jsonl.xz" for name in names.split(",")]
+    found = sorted(corpus.glob("*.jsonl.xz"))
     if not found:
-        raise ConfigError(f"no *.jsonl.xz in {options.corpus}; `autocoder train corpus` makes them")
+        raise ConfigError(f"no *.jsonl.xz in {corpus}; `autocoder train corpus` makes them")
     return found
 
 
@@ -56,7 +61,7 @@ def _prepare(options: argparse.Namespace, recipe: recipes.Recipe) -> int:
     from autocoder.train.pretrain.prepare import prepare
 
     prepare(
-        _shards(options),
+        shards_of(options.corpus, options.shards),
         options.windows,
         options.tokenizer,
         epochs=recipe.data.epochs,
@@ -72,30 +77,39 @@ def _train(options: argparse.Namespace, recipe: recipes.Recipe) -> int:
     import dataclasses
 
     import torch
+    from tokenizers import Tokenizer
 
     from autocoder.train.pretrain.loop import Trainer
     from autocoder.train.pretrain.model import CodeModel, load
     from autocoder.train.pretrain.order import Source, batches, prefetched
     from autocoder.train.pretrain.prepare import shard_name
+    from autocoder.train.pretrain.release import complete
+    from autocoder.train.pretrain.samples import form_of
 
     if options.out is None:
         raise ConfigError("say where the run goes: --out DIR")
     asked = {"steps": options.steps, "minutes": options.minutes, "micro_batch": options.micro_batch}
     given = {name: value for name, value in asked.items() if value is not None}
     recipe = dataclasses.replace(recipe, training=dataclasses.replace(recipe.training, **given))
-    place = _place()
+    place = place_of_process()
     torch.manual_seed(recipe.training.seed)
     torch.set_float32_matmul_precision("high")
     model = load(options.init) if options.init else CodeModel(recipe.model)
-    trainer = Trainer(model, recipe, place, options.out)
+    tokenizer = Tokenizer.from_file(str(options.tokenizer))
+    controls = [tokenizer.token_to_id(c) for c in form_of(recipe.mixture).controls.values()]
+    trainer = Trainer(model, recipe, place, options.out, controls)
     if trainer.resume() and place.leads:
         print(f"going on from step {trainer.step}")
-    names = tuple(shard_name(path) for path in _shards(options))
+    names = tuple(shard_name(path) for path in shards_of(options.corpus, options.shards))
     source = Source(options.windows, names, recipe.data.epochs, recipe.data.seed)
     share = prefetched(
         batches(source, recipe.training.batch, place.rank, place.world, trainer.step)
     )
     trainer.run(share, _evaluation(options, recipe, trainer) if options.dev else None)
+    if place.leads:
+        for name in ("stable", "final"):
+            if (options.out / name).is_dir():
+                complete(options.out / name, options.tokenizer, recipe, trainer.record())
     if torch.distributed.is_initialized():
         torch.distributed.destroy_process_group()
     return 0
@@ -133,7 +147,7 @@ def _evaluation(options: argparse.Namespace, recipe: recipes.Recipe, trainer: ob
     return evaluate
 
 
-def _place() -> "object":
+def place_of_process() -> "Place":
     import torch
     import torch.distributed as dist
 

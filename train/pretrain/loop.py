@@ -5,8 +5,9 @@ compiled as a whole. Knows the recipe; does not know where batches come from.
 """
 
 import csv
+import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from tqdm import tqdm
 
 from autocoder.daemon.errors import ConfigError
 from autocoder.train.pretrain import checkpoint, schedule
+from autocoder.train.pretrain.documents import attention_for
 from autocoder.train.pretrain.fake_quantise import on_grid, quantised_parameters
 from autocoder.train.pretrain.model import CodeModel, losses, save
 from autocoder.train.pretrain.muon import Muon
@@ -26,6 +28,7 @@ from autocoder.train.pretrain.recipe import Recipe, Training
 
 LOG_EVERY = 20
 SETTLED = 10  # steps after which everything is compiled
+BLOCKS = re.compile(r"(?:^|\.)(?:layers|h)\.\d+\.")  # parameters of the blocks: Llama's, GPT-2's
 PLAN_EVERY = 50  # steps between looks at the clock, where a recipe gives minutes
 Evaluation = Callable[[CodeModel], dict[str, float]]
 
@@ -44,9 +47,19 @@ class Place:
 
 
 class Trainer:
-    """A model, its optimisers, and the step they have reached."""
+    """A model, its optimisers, and the step they have reached.
 
-    def __init__(self, model: CodeModel, recipe: Recipe, place: Place, out: Path) -> None:
+    `controls` are the ids of the control codes, with which every document of a window begins.
+    """
+
+    def __init__(
+        self,
+        model: CodeModel,
+        recipe: Recipe,
+        place: Place,
+        out: Path,
+        controls: Sequence[int] = (),
+    ) -> None:
         self.model = model.to(place.device)
         self.recipe, self.place, self.out = recipe, place, out
         self.training = recipe.training
@@ -54,14 +67,16 @@ class Trainer:
         self._settled: tuple[int, float] | None = None
         self.step = 0
         self.fast = place.device.type == "cuda"
+        within = recipe.training.within_documents
+        self.attention = attention_for(place.device, controls, within)
         self.loss = torch.compile(self._loss) if self.fast else self._loss
         self.optimisers = optimisers(self.model, recipe.training, self.fast)
         self.matrices = quantised_parameters(self.model)
         self.parameters = list(self.model.parameters())
 
-    def _loss(self, windows: torch.Tensor) -> torch.Tensor:
+    def _loss(self, windows: torch.Tensor, found: Any) -> torch.Tensor:
         with torch.autocast(self.place.device.type, torch.bfloat16, enabled=self.fast):
-            return losses(self.model, windows).mean()
+            return losses(self.model, windows, self.attention.attend(found)).mean()
 
     def run(self, batches: Iterator[NDArray[np.uint16]], evaluate: Evaluation | None) -> None:
         """Train to the recipe's last step, logging, evaluating and saving on the way."""
@@ -152,7 +167,8 @@ class Trainer:
         total = torch.zeros((), device=self.place.device)
         with on_grid(self.matrices, self._quantising()):
             for part in parts:
-                loss = self.loss(part) * (len(part) / len(windows))
+                found = self.attention.prepare(part[:, :-1])
+                loss = self.loss(part, found) * (len(part) / len(windows))
                 loss.backward()
                 total += loss.detach()
         self._share_gradients(total)
@@ -196,6 +212,18 @@ class Trainer:
             tqdm.write(str(row))
             log.note(row)
 
+    def record(self) -> dict[str, Any]:
+        """What a model card tells of the run."""
+        cuda = self.place.device.type == "cuda"
+        kind = torch.cuda.get_device_name() if cuda else "CPU"
+        return {
+            "tokens": self.step * self.training.batch * self.recipe.data.length,
+            "steps": self.step,
+            "minutes": round(self.spent_s / 60, 1),
+            "hardware": f"{self.place.world} × {kind}",
+            "parameters": sum(p.numel() for p in self.parameters),
+        }
+
     def save_weights(self, name: str) -> None:
         """A checkpoint in Hugging Face's form, below the run's folder."""
         if self.place.leads:
@@ -226,9 +254,12 @@ class Trainer:
         return True
 
 
-def optimisers(model: CodeModel, training: Training, fast: bool) -> list[torch.optim.Optimizer]:
+def optimisers(
+    model: torch.nn.Module, training: Training, fast: bool
+) -> list[torch.optim.Optimizer]:
     """Muon for the blocks' matrices, AdamW for the rest."""
-    blocks = [p for p in model.model.layers.parameters() if p.ndim == 2]
+    named = model.named_parameters()
+    blocks = [p for name, p in named if p.ndim == 2 and BLOCKS.search(name)]
     chosen = {id(p) for p in blocks}
     rest = [p for p in model.parameters() if id(p) not in chosen]
     muon = Muon(blocks, training.muon_lr, weight_decay=training.weight_decay, compile=fast)

@@ -5,6 +5,7 @@ their logits). Shapes: B sequences, T tokens, C hidden, H heads, K KV heads, D h
 """
 
 import json
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+Attend = Callable[[Tensor, Tensor, Tensor], Tensor]  # q, k, v (B, heads, T, D) to (B, H, T, D)
 ROPE_THETA = 10_000.0  # both transformers 4 and 5 fall back to this value
 
 
@@ -64,14 +66,24 @@ class Attention(nn.Module):
         self.v_proj = nn.Linear(size, self.kv_heads * head, bias=False)
         self.o_proj = nn.Linear(self.heads * head, size, bias=False)
 
-    def forward(self, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    def forward(self, x: Tensor, cos: Tensor, sin: Tensor, attend: Attend) -> Tensor:
         batch, length, _ = x.shape
-        q = self.q_proj(x).view(batch, length, self.heads, self.head).transpose(1, 2)
-        k = self.k_proj(x).view(batch, length, self.kv_heads, self.head).transpose(1, 2)
-        v = self.v_proj(x).view(batch, length, self.kv_heads, self.head).transpose(1, 2)
-        q, k = rotate(q, cos, sin), rotate(k, cos, sin)
-        y = F.scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=True)
+        sizes = [self.heads, self.kv_heads, self.kv_heads]
+        together = side_by_side(x, self.q_proj, self.k_proj, self.v_proj)
+        heads = together.view(batch, length, sum(sizes), self.head).transpose(1, 2)
+        q, k, v = heads.split(sizes, dim=1)
+        y = attend(rotate(q, cos, sin), rotate(k, cos, sin), v)
         return self.o_proj(y.transpose(1, 2).reshape(batch, length, -1))
+
+
+def side_by_side(x: Tensor, *layers: nn.Linear) -> Tensor:
+    """Several layers of one input as one product, so that the input is read once."""
+    return F.linear(x, torch.cat([layer.weight for layer in layers]))
+
+
+def causally(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """Every token sees all tokens of the window before it."""
+    return F.scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=True)
 
 
 def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:  # (B, heads, T, D)
@@ -90,7 +102,8 @@ class MLP(nn.Module):
         self.down_proj = nn.Linear(wide, size, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.down_proj(F.silu(self.gate_proj(x)) * self.up_proj(x))
+        gate, up = side_by_side(x, self.gate_proj, self.up_proj).chunk(2, dim=-1)
+        return self.down_proj(F.silu(gate) * up)
 
 
 class Block(nn.Module):
@@ -101,8 +114,8 @@ class Block(nn.Module):
         self.post_attention_layernorm = RMSNorm(config.hidden_size, config.rms_norm_eps)
         self.mlp = MLP(config)
 
-    def forward(self, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-        x = x + self.self_attn(self.input_layernorm(x), cos, sin)
+    def forward(self, x: Tensor, cos: Tensor, sin: Tensor, attend: Attend) -> Tensor:
+        x = x + self.self_attn(self.input_layernorm(x), cos, sin, attend)
         return x + self.mlp(self.post_attention_layernorm(x))
 
 
@@ -138,17 +151,17 @@ class CodeModel(nn.Module):
         """What is added to the residual stream starts small (GPT-2)."""
         nn.init.normal_(layer.weight, std=0.02 / (2 * self.config.num_hidden_layers) ** 0.5)
 
-    def forward(self, ids: Tensor) -> Tensor:
+    def forward(self, ids: Tensor, attend: Attend = causally) -> Tensor:
         x = self.model.embed_tokens(ids)
         cos, sin = self.cos[: ids.shape[1]], self.sin[: ids.shape[1]]
         for block in self.model.layers:
-            x = block(x, cos, sin)
+            x = block(x, cos, sin, attend)
         return F.linear(self.model.norm(x), self.model.embed_tokens.weight)
 
 
-def losses(model: nn.Module, windows: Tensor) -> Tensor:
+def losses(model: nn.Module, windows: Tensor, attend: Attend = causally) -> Tensor:
     """Cross-entropy in nats of every next token: windows (B, T) to (B * (T − 1),) float32."""
-    logits = model(windows[:, :-1])
+    logits = model(windows[:, :-1], attend)
     return F.cross_entropy(logits.flatten(0, 1).float(), windows[:, 1:].flatten(), reduction="none")
 
 

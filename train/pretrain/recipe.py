@@ -28,7 +28,8 @@ class Training:
 
     `batch` counts windows over all GPUs. In the decay, `quantise` trains through the 4-bit grid;
     `quantise_always` from the first step. With `minutes` above 0 the number of steps follows from
-    the measured speed, until the decay begins, so that the run ends in time.
+    the measured speed, until the decay begins, so that the run ends in time. `within_documents`
+    keeps attention within each document of a window, as serving has it.
     """
 
     steps: int = 1000
@@ -44,6 +45,7 @@ class Training:
     clip: float = 1.0
     quantise: bool = True
     quantise_always: bool = False
+    within_documents: bool = False
     evaluate_every: int = 1000
     checkpoint_every: int = 1000
     seed: int = 0
