@@ -1,8 +1,10 @@
 """Who is served next: one request at a time, the active client first, and nobody starves.
 
-Pure bookkeeping: knows no sockets, threads or models. The caller tells the time.
+Pure bookkeeping: knows no sockets, threads or models. The caller tells the time, but for how long
+a job has run.
 """
 
+import time
 from collections import OrderedDict, deque
 from dataclasses import dataclass, field
 
@@ -11,7 +13,7 @@ from autocoder.daemon.protocol import Complete
 
 MOST_WAITING = 64
 PATIENCE_S = 0.5
-LONGEST_YIELDING_S = 2.0  # a job older than this gives way no more
+FIRST_SLICE_S, LAST_SLICE_S = 0.05, 1.0  # what a job that gave way before may run undisturbed
 
 
 @dataclass(eq=False)
@@ -19,7 +21,8 @@ class Job:
     """A `complete` under way. The loop sets `cancelled` and `yielding`; the completer asks.
 
     A job that yields to another client's is put back and begins anew: what it had computed of its
-    prompt is in the cache by then. It takes one step at least each time, so it comes to an end.
+    prompt is in the cache by then, what it had said is not. So it takes one step at least, and a
+    time that doubles from turn to turn, before it yields again.
     """
 
     client: bytes
@@ -28,20 +31,30 @@ class Job:
     arrived: float
     cancelled: bool = field(default=False)
     yielding: bool = field(default=False)
+    turns: int = field(default=0)  # in which it has given way
     waiting_since: float = field(default=0.0)
     _asked: bool = field(default=False)
+    _started: float = field(default=0.0)
 
     def __post_init__(self) -> None:
         self.waiting_since = self.arrived
 
     def is_interrupted(self) -> bool:
         """Asked before every step: is the job to end here, for good or for now?"""
-        asked, self._asked = self._asked, True
-        return self.cancelled or (self.yielding and asked)
+        if not self._asked:
+            self._asked, self._started = True, time.monotonic()
+            return self.cancelled
+        return self.cancelled or (self.yielding and time.monotonic() - self._started >= self.slice)
+
+    @property
+    def slice(self) -> float:
+        """Seconds for which it need not give way."""
+        return min(FIRST_SLICE_S * 2**self.turns, LAST_SLICE_S) if self.turns else 0.0
 
     def put_back(self, now: float) -> None:
         """It has yielded and waits again."""
         self.yielding, self._asked, self.waiting_since = False, False, now
+        self.turns += 1
 
 
 class Scheduler:
@@ -55,7 +68,7 @@ class Scheduler:
     def submit(self, job: Job) -> list[Job]:
         """Queue a job; returns the waiting ones that it supersedes. A running one is flagged.
 
-        Another client's running one yields to it, unless that one is old.
+        Another client's running one yields to it.
 
         Raises ProtocolError `overloaded` when the client has MOST_WAITING other jobs waiting.
         """
@@ -76,7 +89,7 @@ class Scheduler:
         if running and running.client == newer.client:
             running.cancelled |= running.request.document == newer.request.document
         elif running:
-            running.yielding |= newer.arrived - running.arrived < LONGEST_YIELDING_S
+            running.yielding = True
 
     def next(self, now: float) -> Job | None:
         """Take the job to run, or None if one runs already or none waits.

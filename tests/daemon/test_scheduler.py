@@ -4,7 +4,7 @@ import pytest
 
 from autocoder.daemon.errors import ProtocolError
 from autocoder.daemon.protocol import Complete
-from autocoder.daemon.scheduler import LONGEST_YIELDING_S, MOST_WAITING, PATIENCE_S, Job, Scheduler
+from autocoder.daemon.scheduler import LAST_SLICE_S, MOST_WAITING, PATIENCE_S, Job, Scheduler
 
 
 def job(client: str, id: str, document: str = "", at: float = 0.0) -> Job:
@@ -178,28 +178,22 @@ def test_a_running_job_gives_way_to_another_clients_after_a_step_and_goes_on_lat
     assert not long.is_interrupted()
 
 
-def test_a_job_that_gives_way_takes_a_step_each_time() -> None:
+def test_a_job_that_gives_way_takes_a_step_and_a_longer_turn_each_time() -> None:
     scheduler = Scheduler()
     long = job("vim", "long")
     scheduler.submit(long)
-    for turn in range(5):
+    slices = []
+    for turn in range(8):
         assert scheduler.next(0.1 * turn) is long
         scheduler.submit(job("sublime", f"{turn}", at=0.1 * turn))
+        slices.append(long.slice)
         assert not long.is_interrupted()
-        assert long.is_interrupted()
+        assert long.is_interrupted() == (turn == 0)
         scheduler.put_back(long, 0.1 * turn)
         found = scheduler.next(0.1 * turn)
         assert found is not None and found.id == f"{turn}"
         scheduler.finish()
-
-
-def test_an_old_job_gives_way_no_more() -> None:
-    scheduler = Scheduler()
-    long = job("vim", "long")
-    scheduler.submit(long)
-    scheduler.next(0.0)
-    scheduler.submit(job("sublime", "short", at=LONGEST_YIELDING_S + 0.1))
-    assert [long.is_interrupted() for _ in range(3)] == [False] * 3
+    assert slices == sorted(slices) and (slices[0], slices[-1]) == (0.0, LAST_SLICE_S)
 
 
 def test_a_job_that_was_put_back_can_be_superseded_and_cancelled() -> None:
