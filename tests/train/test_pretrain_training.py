@@ -31,6 +31,7 @@ from autocoder.train.pretrain.fake_quantise import on_grid, to_grid
 from autocoder.train.pretrain.loop import Place, Trainer
 from autocoder.train.pretrain.model import CodeModel, ModelConfig, load, save
 from autocoder.train.pretrain.muon import Muon, orthogonalise
+from autocoder.train.pretrain.parcel import main as parcel
 from autocoder.train.pretrain.plot import plot
 from autocoder.train.pretrain.reference import gpt2, llama, parameters
 from autocoder.train.pretrain.throughput import main as throughput
@@ -97,7 +98,7 @@ def test_logits_equal_those_of_transformers_after_a_round_trip(tmp_path: Path) -
     torch.manual_seed(1)
     model = CodeModel(TINY)
     for parameter in model.parameters():
-        parameter.data = parameter.data.mul(3).bfloat16().float()
+        parameter.data = parameter.data.mul(3)
     save(model, tmp_path)
     theirs = transformers.LlamaForCausalLM.from_pretrained(tmp_path, dtype=torch.float32)
     ids = torch.randint(0, 400, (2, 40))
@@ -347,10 +348,28 @@ def test_the_reference_models_are_what_they_say(tmp_path: Path) -> None:
     )
     ids = torch.randint(0, 400, (2, 40))
     with torch.no_grad():
-        assert torch.allclose(model(ids), theirs.float()(ids), atol=1e-2)  # bfloat16 was saved
+        assert torch.allclose(model(ids), theirs(ids), atol=1e-5)
     shape = dataclasses.replace(TINY, hidden_size=64, num_hidden_layers=8, intermediate_size=192)
     count = sum(p.numel() for p in gpt2(shape).parameters())
     assert count == pytest.approx(parameters(shape), rel=0.15)
+
+
+@pytest.mark.parametrize("bits", [4, 8])
+def test_a_parcel_brings_the_grid_and_the_records(tmp_path: Path, bits: int) -> None:
+    torch.manual_seed(1)
+    model = CodeModel(TINY)
+    save(model, tmp_path / "run")
+    (tmp_path / "run/prompt.json").write_text("{}")
+    words = ["pack", str(tmp_path / "run"), str(tmp_path / "parts"), "--bits", str(bits)]
+    assert parcel([*words, "--part-mib", "0.01"]) == 0
+    assert len(list((tmp_path / "parts").iterdir())) > 2
+    assert parcel(["open", str(tmp_path / "parts"), str(tmp_path / "again")]) == 0
+    assert (tmp_path / "again/prompt.json").read_text() == "{}"
+    for ours, theirs in zip(load(tmp_path / "again").parameters(), model.parameters(), strict=True):
+        wanted = theirs.detach()
+        if wanted.ndim == 2:
+            wanted = torch.from_numpy(quantise(wanted.numpy(), bits).dequantised())
+        assert torch.equal(ours.detach(), wanted)
 
 
 def test_throughput_shows_each_variant(

@@ -190,19 +190,18 @@ def hugging_face_config(config: ModelConfig) -> dict[str, Any]:
         "rope_parameters": {"rope_type": "default", "rope_theta": ROPE_THETA},
         "bos_token_id": None,
         "eos_token_id": 0,
-        "torch_dtype": "bfloat16",
-        "dtype": "bfloat16",
+        "torch_dtype": "float32",
+        "dtype": "float32",
     }
 
 
-def save(model: CodeModel, folder: Path, weights: dict[str, Tensor] | None = None) -> None:
-    """Write a checkpoint that `transformers` loads: config.json and bfloat16 safetensors."""
+def save(model: CodeModel, folder: Path) -> None:
+    """Write a checkpoint that `transformers` loads: config.json and float32 safetensors."""
     from safetensors.torch import save_file
 
     folder.mkdir(parents=True, exist_ok=True)
-    state = weights or model.state_dict()
-    narrow = {name: value.detach().to("cpu", torch.bfloat16) for name, value in state.items()}
-    save_file(narrow, str(folder / "model.safetensors.part"), metadata={"format": "pt"})
+    state = {name: value.detach().float().cpu() for name, value in model.state_dict().items()}
+    save_file(state, str(folder / "model.safetensors.part"), metadata={"format": "pt"})
     (folder / "model.safetensors.part").rename(folder / "model.safetensors")
     record = json.dumps(hugging_face_config(model.config), indent=2)
     (folder / "config.json").write_text(record + "\n")
