@@ -46,7 +46,11 @@ def main(arguments: Sequence[str]) -> int:
         prog="autocoder bridge",
         description="Speak docs/protocol.md, one JSON object a line, on standard input and output.",
     )
-    parser.add_argument("--model", metavar="DIR", help="model folder (default: $AUTOCODER_MODEL)")
+    parser.add_argument(
+        "--model",
+        metavar="DIR",
+        help="model folder (default: $AUTOCODER_MODEL, else daemon start's or the bundled)",
+    )
     parser.add_argument("--client", default="bridge", help="the name to tell the daemon")
     options = parser.parse_args(arguments)
     bridge = Bridge(lambda: ensure(wanted(options.client, options.model)), 0, 1)

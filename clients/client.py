@@ -48,7 +48,7 @@ class Client:
     """
 
     def __init__(self, name: str, *, model: str | None = None) -> None:
-        """`name` is told to the daemon; `model` is a folder, default $AUTOCODER_MODEL or any."""
+        """`name` is told to the daemon; `model` is a folder; see `once.wanted`."""
         self.name = name
         self.model = model
         self.greeting: Greeting | None = None

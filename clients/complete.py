@@ -52,7 +52,11 @@ def _parser() -> argparse.ArgumentParser:
     add("--repetition-penalty", type=float, default=1.0, metavar="R", help="above 1: less (1)")
     add("--seed", type=int, metavar="S", help="the same seed gives the same answer")
     add("--stop", action="append", default=[], metavar="TEXT", help="end before TEXT; repeatable")
-    add("--model", metavar="DIR", help="model folder (default: $AUTOCODER_MODEL, else any)")
+    add(
+        "--model",
+        metavar="DIR",
+        help="model folder (default: $AUTOCODER_MODEL, else daemon start's or the bundled)",
+    )
     return parser
 
 

@@ -11,23 +11,24 @@ import stat
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import autocoder
-from autocoder.clients.once import complete_once, wanted
+from autocoder.clients.once import ask_living, wanted
+from autocoder.clients.replies import completion
 from autocoder.daemon import lifecycle
 from autocoder.daemon.connection import connected
 from autocoder.daemon.endpoint import endpoint, prepared
 from autocoder.daemon.engine_runtime import RUNTIMES, conflicting_runtimes
-from autocoder.daemon.errors import AutocoderError
-from autocoder.daemon.identity import told
-from autocoder.daemon.model_folder import bundled, load
+from autocoder.daemon.errors import AutocoderError, DaemonError
+from autocoder.daemon.identity import meant
+from autocoder.daemon.model_folder import load
 from autocoder.daemon.protocol import Complete, Message, Status
 
-STATUS_S = 60.0
+ANSWER_S, SUGGESTION_S = 10.0, 60.0
 SLOW_COLD_MS, SLOW_WARM_MS = 2000.0, 150.0
 SAMPLE = 'def mean(numbers):\n    """The arithmetic mean."""\n    return sum(numb'
 
@@ -48,10 +49,10 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(
         prog="autocoder doctor",
         description="Say what is installed, what works, and what to do about what does not. "
-        "Starts the daemon where none runs.",
+        "Starts the daemon where none runs, and replaces none.",
     )
     parser.add_argument("--json", action="store_true", help="print the findings as JSON")
-    parser.add_argument("--model", metavar="DIR", help="model folder (default: $AUTOCODER_MODEL)")
+    parser.add_argument("--model", metavar="DIR", help="model folder (default: as for all clients)")
     options = parser.parse_args(arguments)
     found = list(examine(options.model))
     print(as_json(found) if options.json else "\n".join(as_lines(found)))
@@ -125,8 +126,8 @@ def _installed(name: str) -> bool:
 
 
 def model_folder(model: str | None) -> Finding:
-    """The model that a new daemon would serve, with every file's hash checked."""
-    found = load(told(model) or bundled())
+    """The model that clients mean, with every file's hash checked."""
+    found = load(meant(model, endpoint())[0])
     megabytes = sum((found.path / name).stat().st_size for name in found.files) / 2**20
     text = (
         f"{found.name} ({found.sha256[:12]}), {megabytes:.1f} MiB, {found.quantisation}, "
@@ -156,27 +157,41 @@ def socket_folder() -> Finding:
 
 def daemon(model: str | None) -> Iterator[Finding]:
     """The daemon (started where none runs), its provider, and how quick it is."""
-    before = lifecycle.running(endpoint())
-    yield _guarded("latency", lambda: latency(model, cold=before is None))
+    place = endpoint()
+    before = lifecycle.running(place)
     try:
-        reply = _status(model)
+        if before is not None:
+            _status()  # a hung one is not asked for suggestions
+        quickness = _guarded("latency", lambda: latency(model, cold=before is None))
+        if lifecycle.running(place) is None:
+            yield replace(quickness, name="daemon")
+            return
+        reply = _status()
     except AutocoderError as error:
-        yield Finding("daemon", str(error), True, "see `autocoder daemon logs`")
+        yield Finding("daemon", str(error), True, _UNWELL)
         return
-    yield _daemon(reply, ran_before=before == reply["pid"])
-    yield _provider(reply)
+    yield _daemon(reply, model, ran_before=before == reply["pid"])
+    if reply["state"] != "failed":
+        yield _provider(reply)
+        yield quickness
 
 
-def _status(model: str | None) -> Message:
-    lifecycle.ensure(wanted("doctor", model))
+_UNWELL = "run `autocoder daemon stop`, and see `autocoder daemon logs`"
+
+
+def _status() -> Message:
     with connected(endpoint().address) as connection:
-        return connection.ask(Status(), STATUS_S)
+        return connection.ask(Status(), ANSWER_S)
 
 
 def latency(model: str | None, *, cold: bool) -> Finding:
     """Two suggestions, the second a keystroke later, as a client sees them."""
-    first_ms = _timed(SAMPLE, model)
-    second_ms = min(_timed(SAMPLE + typed, model) for typed in ("e", "er", "ers"))
+    started = time.perf_counter()
+    if cold:
+        lifecycle.ensure(wanted("doctor", model))
+    _suggest(SAMPLE)
+    first_ms = 1000 * (time.perf_counter() - started)
+    second_ms = min(_timed(SAMPLE + typed) for typed in ("e", "er", "ers"))
     start = "with the daemon's start" if cold else "from a running daemon"
     text = f"first suggestion {first_ms:.0f} ms ({start}), a keystroke later {second_ms:.0f} ms"
     values = {"first_ms": round(first_ms, 1), "next_ms": round(second_ms, 1), "cold": cold}
@@ -186,20 +201,49 @@ def latency(model: str | None, *, cold: bool) -> Finding:
     return Finding("latency", text, values=values)
 
 
-def _timed(prefix: str, model: str | None) -> float:
-    request = Complete(prefix=prefix, document="doctor.py", language="python")
+def _timed(prefix: str) -> float:
     started = time.perf_counter()
-    complete_once(request, client="doctor", model=model)
+    _suggest(prefix)
     return 1000 * (time.perf_counter() - started)
 
 
-def _daemon(reply: Message, *, ran_before: bool) -> Finding:
+def _suggest(prefix: str) -> None:
+    """Ask whatever daemon runs. Raises DaemonError, ModelError, ProtocolError."""
+    place = endpoint()
+    pid = lifecycle.running(place)
+    if pid is None:
+        raise DaemonError("the daemon ended; see `autocoder daemon logs`")
+    request = Complete(prefix=prefix, document="doctor.py", language="python")
+    with connected(place.address) as connection:
+        completion(ask_living(connection, request, place, pid, SUGGESTION_S))
+
+
+def _daemon(reply: Message, model: str | None, *, ran_before: bool) -> Finding:
     begun = "already ran" if ran_before else "was started"
-    text = f"process {reply['pid']} {begun}, {reply['memory_mb']:.0f} MB, state {reply['state']}"
-    values = {name: reply[name] for name in ("pid", "state", "memory_mb", "uptime_s", "threads")}
+    served = f"{reply['model']['name']} ({reply['model']['sha256'][:12]})"
+    text = (
+        f"process {reply['pid']} {begun}, serves {served} from {reply['model']['folder']}, "
+        f"{reply['memory_mb']:.0f} MB, state {reply['state']}{_doomed(reply, model)}"
+    )
+    names = ("pid", "version", "model", "state", "memory_mb", "uptime_s", "threads")
+    values = {name: reply[name] for name in names}
     if reply["problem"]:
-        return Finding("daemon", text, True, str(reply["problem"]), values)
+        why, _, remedy = str(reply["problem"]).partition("; ")
+        return Finding("daemon", f"{text}: {why}", True, remedy or _UNWELL, values)
     return Finding("daemon", text, values=values)
+
+
+def _doomed(reply: Message, model: str | None) -> str:
+    """That the next client has it replaced, and why; "" where it is the one that clients mean."""
+    _, ours = meant(model, endpoint())
+    if reply["version"] != autocoder.__version__:
+        why = f"it is version {reply['version']}"
+    elif reply["model"]["sha256"] != ours.sha256:
+        why = f"who names no other model means {ours.name}"
+        why = f"who says --model {model} means {ours.name}" if model else why
+    else:
+        return ""
+    return f"; the next client replaces it, for {why}"
 
 
 def _provider(reply: Message) -> Finding:
@@ -225,5 +269,5 @@ def as_lines(found: Sequence[Finding]) -> Iterator[str]:
         if finding.problem and finding.remedy != finding.text:
             yield f"   {'':<10} -> {finding.remedy}"
     problems = sum(finding.problem for finding in found)
-    tried = any(finding.name == "latency" for finding in found)
+    tried = any(finding.name == "daemon" for finding in found)
     yield f"problems: {problems}" + ("" if tried else "; the daemon was not tried")

@@ -3,10 +3,11 @@
 import time
 
 from autocoder.clients.replies import completion
+from autocoder.daemon.choice import recorded, words
 from autocoder.daemon.connection import Connection, connected
 from autocoder.daemon.endpoint import Endpoint, endpoint
 from autocoder.daemon.errors import DaemonError
-from autocoder.daemon.identity import model_info, told
+from autocoder.daemon.identity import meant
 from autocoder.daemon.lifecycle import Wanted, ensure, running
 from autocoder.daemon.protocol import Cancelled, Complete, Completion, Message, Request
 
@@ -14,16 +15,17 @@ PATIENCE_S = 60.0
 LOOK_S = 0.25
 
 
-def wanted(client: str, model: str | None = None) -> Wanted:
-    """The daemon that a client talks to: of this version, and of the model it was told, if any.
+def wanted(client: str, model: str | None = None, *, place: Endpoint | None = None) -> Wanted:
+    """The daemon that a client talks to: of this version, and of the one model that it means.
 
-    `model` is a folder; None: $AUTOCODER_MODEL, else whatever model the daemon serves.
+    `model` is a folder; None: $AUTOCODER_MODEL, else what `daemon start` chose, else the bundled
+    one. A daemon that has to be started gets what else `daemon start` was told at `place`.
     Raises ModelError for a folder that holds no model.
     """
-    folder = told(model)
-    if folder is None:
-        return Wanted(client)
-    return Wanted(client, sha256=model_info(folder).sha256, words=("--model", str(folder)))
+    place = place or endpoint()
+    folder, info = meant(model, place)
+    options = {**recorded(place), "model": str(folder)}
+    return Wanted(client, sha256=info.sha256, words=words(options))
 
 
 def complete_once(
@@ -38,7 +40,7 @@ def complete_once(
     Raises ModelError, ProtocolError, DaemonError, ConfigError.
     """
     place = endpoint()
-    greeting = ensure(wanted(client, model), place=place)
+    greeting = ensure(wanted(client, model, place=place), place=place)
     with connected(place.address) as connection:
         reply = ask_living(connection, request, place, greeting.pid, patience_s)
     try:

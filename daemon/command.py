@@ -6,20 +6,18 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
 from autocoder.daemon import lock
+from autocoder.daemon.choice import Choice, forget, record, recorded, words
 from autocoder.daemon.endpoint import Endpoint, endpoint, prepared
-from autocoder.daemon.errors import ConfigError, ModelError
-from autocoder.daemon.identity import model_info, told
+from autocoder.daemon.identity import model_info
 from autocoder.daemon.protocol import Completer, ModelInfo
+from autocoder.daemon.settings import add_options, named, settings
 
-PROVIDERS = ("auto", "cpu", "cuda")
-STATUS_S = 5.0
-LOADING_S = 30.0
 FOLLOW_S = 0.2
 
 
@@ -37,11 +35,13 @@ def _parser() -> argparse.ArgumentParser:
     names = parser.add_subparsers(required=True, metavar="run|start|stop|status|logs")
     for name, action, text in (
         ("run", run, "serve in the foreground"),
-        ("start", start, "serve in the background, unless a daemon does so already"),
+        ("start", start, "serve so in the background, for all clients, until stop"),
     ):
         command = names.add_parser(name, help=text)
         command.set_defaults(action=action)
-        _add_serving_options(command)
+        add_options(command)
+        if name == "run":  # by a client, not by hand: no choice of the user's
+            command.add_argument("--called", action="store_true", help=argparse.SUPPRESS)
     names.add_parser("stop", help="end the daemon").set_defaults(action=stop)
     status_command = names.add_parser("status", help="say how the daemon is")
     status_command.add_argument("--json", action="store_true", help="print the reply as JSON")
@@ -52,71 +52,31 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _add_serving_options(command: argparse.ArgumentParser) -> None:
-    command.add_argument(
-        "--model", metavar="DIR", help="model folder (default: $AUTOCODER_MODEL, else the bundled)"
-    )
-    command.add_argument(
-        "--provider",
-        choices=PROVIDERS,
-        default=os.environ.get("AUTOCODER_PROVIDER", "auto"),
-        help="where the model runs (default: $AUTOCODER_PROVIDER, else CUDA if there, else CPU)",
-    )
-    command.add_argument(
-        "--threads",
-        type=int,
-        metavar="N",
-        help="CPU threads (default: $AUTOCODER_THREADS, else the physical cores)",
-    )
-    command.add_argument(
-        "--cache-mb",
-        type=float,
-        metavar="MB",
-        default=os.environ.get("AUTOCODER_CACHE_MB", 64),
-        help="memory for what was computed of open files (default: $AUTOCODER_CACHE_MB, else 64)",
-    )
-    command.add_argument(
-        "--repository",
-        choices=("on", "off"),
-        default=os.environ.get("AUTOCODER_REPOSITORY", "on"),
-        help="read the source files around an open one, to be faster where they resemble each "
-        "other (default: $AUTOCODER_REPOSITORY, else on)",
-    )
-    command.add_argument(
-        "--unload-after",
-        type=float,
-        metavar="MINUTES",
-        default=os.environ.get("AUTOCODER_UNLOAD_AFTER", 30),
-        help="drop the model when unused for so long; 0: never "
-        "(default: $AUTOCODER_UNLOAD_AFTER, else 30)",
-    )
-
-
 # run
 
 
 def run(options: argparse.Namespace) -> int:
     """Serve until a signal or `stop`. Raises ModelError, ConfigError."""
-    if options.threads is not None and options.threads < 1:
-        raise ConfigError(f"--threads {options.threads}: at least 1 is needed")
-    if not 0 <= options.cache_mb < 2**20 or not 0 <= options.unload_after < 2**20:
-        raise ConfigError("--cache-mb and --unload-after are numbers from 0 up")
-    folder = told(options.model)
+    how = settings(options)
 
     def load() -> Completer:
         from autocoder.daemon.completer import load_completer
 
         return load_completer(
-            folder,
-            options.provider,
-            options.threads,
-            cache_bytes=int(options.cache_mb * 2**20),
+            how.folder,
+            how.provider,
+            how.threads,
+            cache_bytes=int(how.cache_mb * 2**20),
             hurry=True,
-            repository=options.repository == "on",
+            repository=how.repository == "on",
         )
 
-    minutes = options.unload_after
-    return serve(load, lambda: model_info(folder), unload_after_s=60 * minutes if minutes else None)
+    return serve(
+        load,
+        lambda: model_info(how.folder),
+        choice=None if options.called else named(options),
+        unload_after_s=60 * how.unload_after or None,
+    )
 
 
 def serve(
@@ -124,11 +84,13 @@ def serve(
     info: Callable[[], ModelInfo],
     *,
     place: Endpoint | None = None,
+    choice: Choice | None = None,
     **server_options: Any,
 ) -> int:
     """Be the one daemon of this user: lock, socket, signals, loop. Returns the exit status.
 
-    `info` is called once the lock is held; `completer_factory` in the model's thread.
+    `info` is called once the lock is held; `completer_factory` in the model's thread. `choice` is
+    the user's for all clients as long as this daemon runs; None where a client called for it.
     """
     from autocoder.daemon.lifecycle import ALREADY_RUNNING
 
@@ -142,7 +104,8 @@ def serve(
         place.pid.write_text(f"{os.getpid()}\n")
         try:
             server_options["look"] = lambda: _leave_if_replaced(place, held)
-            left = _serve_alone(place, completer_factory, info(), server_options)
+            with _chosen(place, choice):
+                left = _serve_alone(place, completer_factory, info(), server_options)
         finally:
             for path in (place.socket, place.pid):
                 path.unlink(missing_ok=True)
@@ -150,6 +113,20 @@ def serve(
         if not left:
             os._exit(0)  # the model's thread is deep in native code; nothing is left to save
     return 0
+
+
+@contextmanager
+def _chosen(place: Endpoint, choice: Choice | None) -> Iterator[None]:
+    """Who runs a daemon by hand means it, as long as it runs, and unless another is chosen."""
+    if choice is None:
+        yield
+        return
+    record(place, choice)
+    try:
+        yield
+    finally:
+        if recorded(place) == choice:
+            forget(place)
 
 
 def _leave_if_replaced(place: Endpoint, held: IO[bytes]) -> None:
@@ -191,47 +168,23 @@ def _serve_alone(
 
 
 def start(options: argparse.Namespace) -> int:
-    """Start a daemon unless one of this version and model runs."""
-    from autocoder.daemon.lifecycle import Wanted, ensure
+    """Serve as told from now on; keep a daemon that does so already."""
+    from autocoder.daemon import starting
 
-    folder = told(options.model)
-    words = ["--provider", options.provider]
-    words += ["--threads", str(options.threads)] if options.threads else []
-    words += ["--model", str(folder)] if folder else []
-    words += ["--cache-mb", str(options.cache_mb), "--unload-after", str(options.unload_after)]
-    words += ["--repository", options.repository]
-    sha256 = model_info(folder).sha256 if folder else None
-    greeting = ensure(Wanted("daemon start", sha256=sha256, words=tuple(words)))
-    reply = _once_loaded()
-    if reply["state"] == "failed":
-        raise ModelError(f"process {greeting.pid} runs, but cannot serve: {reply['problem']}")
-    print(f"process {greeting.pid} serves {greeting.model.name}")
+    started = starting.start(named(options), endpoint())
+    pid, name = started.greeting.pid, started.greeting.model.name
+    replaced = f", in place of process {started.replaced}" if started.replaced else ""
+    print(f"process {pid} serves {name}{replaced}")
     return 0
 
 
-def _once_loaded() -> dict[str, Any]:
-    """The status of the daemon as soon as its model is loaded, failed, or takes LOADING_S."""
-    end = time.monotonic() + LOADING_S
-    while True:
-        reply = _ask_status()
-        if reply["state"] != "loading" or time.monotonic() > end:
-            return reply
-        time.sleep(0.02)
-
-
-def _ask_status() -> dict[str, Any]:
-    from autocoder.daemon.connection import connected
-    from autocoder.daemon.protocol import Status
-
-    with connected(endpoint().address) as connection:
-        return dict(connection.ask(Status(), STATUS_S))
-
-
 def stop(options: argparse.Namespace) -> int:
-    """End the daemon."""
+    """End the daemon, and with it what `daemon start` chose."""
     from autocoder.daemon import lifecycle
 
-    if not lifecycle.stop(endpoint()):
+    place = endpoint()
+    forget(place)
+    if not lifecycle.stop(place):
         return _none_runs()
     print("stopped")
     return 0
@@ -245,11 +198,15 @@ def _none_runs() -> int:
 def status(options: argparse.Namespace) -> int:
     """Say how the daemon is."""
     from autocoder.daemon import lifecycle
+    from autocoder.daemon.starting import ask_status
 
-    if lifecycle.running(endpoint()) is None:
+    place = endpoint()
+    if lifecycle.running(place) is None:
         return _none_runs()
-    reply = _ask_status()
+    reply = ask_status(place)
     print(json.dumps(reply, indent=2) if options.json else "\n".join(status_lines(reply)))
+    if (choice := recorded(place)) and not options.json:
+        print(f"chosen    {' '.join(words(choice))} (until `autocoder daemon stop`)")
     return 1 if reply["state"] == "failed" else 0
 
 

@@ -1,4 +1,4 @@
-"""Where the daemon of this user is found: one private folder with socket, lock, pid and log.
+"""Where the daemon of this user is found: one private folder with socket, lock, log and more.
 
 The rules are docs/protocol.md's. Knows paths and permissions; opens no socket.
 """
@@ -37,6 +37,10 @@ class Endpoint:
     @property
     def pid(self) -> Path:
         return self.folder / "daemon.pid"
+
+    @property
+    def choice(self) -> Path:
+        return self.folder / "daemon.choice"
 
     @property
     def log(self) -> Path:

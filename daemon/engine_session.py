@@ -13,11 +13,16 @@ import numpy as np
 
 from autocoder.daemon.engine_graph import OnnxGraph
 from autocoder.daemon.engine_prefill import hand_over
-from autocoder.daemon.engine_runtime import import_runtime
+from autocoder.daemon.engine_runtime import RUNTIMES, import_runtime
 from autocoder.daemon.engine_threads import thread_count
 from autocoder.daemon.errors import ConfigError, ModelError
 
 CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
+# Installing autocoder[cuda] beside the CPU's package would leave two that overwrite each other.
+NO_CUDA = (
+    "the installed ONNX Runtime has no CUDA; for an NVIDIA GPU run "
+    f"`pip uninstall -y {' '.join(RUNTIMES)}`, then `pip install 'autocoder[cuda]'`"
+)
 PREFILL = "cpu-prefill"  # the name of the CPU's graph for many tokens at once
 
 
@@ -74,7 +79,7 @@ def _try_cuda(graph: Path | None, threads: int) -> tuple[Any | None, str]:
     import onnxruntime
 
     if CUDA not in onnxruntime.get_available_providers():
-        return None, "the installed ONNX Runtime has no CUDA (autocoder[cuda] brings it)"
+        return None, NO_CUDA
     if graph is None:
         return None, "the model folder has no cuda.onnx"
     _preload_cuda_libraries(onnxruntime)

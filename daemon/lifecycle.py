@@ -46,7 +46,7 @@ class Wanted:
 
 def run_command(wanted: Wanted) -> list[str]:
     """The command of a new daemon. `-P`: a `json.py` where the user works is not ours."""
-    return [sys.executable, "-P", "-m", "autocoder", "daemon", "run", *wanted.words]
+    return [sys.executable, "-P", "-m", "autocoder", "daemon", "run", "--called", *wanted.words]
 
 
 def ensure(

@@ -205,7 +205,7 @@ def message_id(message: Message) -> str | None:
 
 
 def request_message(id: str, request: Request) -> dict[str, Any]:
-    """The object that asks `request`, as JSON gives it back; what equals its default is left out."""
+    """The object that asks `request`, as JSON has it; what equals its default is left out."""
     name = next(name for name, kind in REQUESTS.items() if type(request) is kind)
     given = {f.name: getattr(request, f.name) for f in fields(request)}
     wanted = {f.name: _plain(given[f.name]) for f in fields(request) if given[f.name] != f.default}

@@ -5,6 +5,7 @@ for every test, and daemons without a model. No test touches the user's daemon: 
 started in a test's folder is killed at its end.
 """
 
+import json
 import os
 import shutil
 import signal
@@ -24,7 +25,7 @@ import pytest
 from numpy.typing import NDArray
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
-from autocoder.daemon import lifecycle, lock
+from autocoder.daemon import lifecycle, lock, model_folder
 from autocoder.daemon.endpoint import Endpoint
 
 FAKE_DAEMON = Path(__file__).parent / "fake_daemon.py"
@@ -133,6 +134,15 @@ def tiny_model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         checkpoint = tiny.make_checkpoint(folder / "checkpoint")
         exporting.export(str(checkpoint), folder / "model")
     return folder / "model"
+
+
+@pytest.fixture(scope="session")
+def renamed_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Another model than the bundled one, as far as anybody can tell: its name differs."""
+    folder = shutil.copytree(model_folder.bundled(), tmp_path_factory.mktemp("models") / "renamed")
+    manifest = folder / model_folder.MANIFEST
+    manifest.write_text(json.dumps({**json.loads(manifest.read_text()), "name": "renamed"}))
+    return folder
 
 
 def vote(scripts: Sequence[tuple[list[int], float]], written: Sequence[int]) -> dict[int, float]:

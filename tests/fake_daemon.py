@@ -14,6 +14,7 @@ from collections.abc import Callable
 from autocoder import __version__
 from autocoder.daemon.command import serve
 from autocoder.daemon.errors import ModelError
+from autocoder.daemon.identity import model_info
 from autocoder.daemon.protocol import (
     Cancelled,
     Complete,
@@ -68,7 +69,7 @@ def info(sha256: str) -> ModelInfo:
 def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("--version", default=__version__)
-    parser.add_argument("--sha256", default="f" * 64)
+    parser.add_argument("--sha256", default=model_info(None).sha256)
     parser.add_argument("--slow", type=float, default=0.0)
     parser.add_argument("--loading", type=float, default=0.0)
     parser.add_argument("--broken", default="")

@@ -59,7 +59,7 @@ def private_daemon(
     place = Endpoint(folder)
     try:
         started = time.perf_counter()
-        greeting = ensure(_wanted(model, provider, threads), place=place)
+        greeting = ensure(_wanted(model, provider, threads, place), place=place)
         measured = Measured(place, greeting, 0.0)
         _wait_until_loaded(measured)
         yield Measured(place, greeting, time.perf_counter() - started)
@@ -68,8 +68,8 @@ def private_daemon(
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _wanted(model: str | None, provider: str, threads: int | None) -> Wanted:
-    chosen = wanted("bench", model)
+def _wanted(model: str | None, provider: str, threads: int | None, place: Endpoint) -> Wanted:
+    chosen = wanted("bench", model, place=place)
     words = (*chosen.words, "--provider", provider)
     if threads is not None:
         words = (*words, "--threads", str(threads))

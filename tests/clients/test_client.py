@@ -236,6 +236,22 @@ def test_a_daemon_of_another_version_is_replaced(fake_daemon: "FakeDaemon") -> N
     run(work())
 
 
+def test_a_daemon_of_another_model_is_replaced_by_who_names_none(
+    fake_daemon: "FakeDaemon",
+) -> None:
+    other = fake_daemon.start("--sha256", "a" * 64)
+    assert text(complete_once(RANGE)) == "ge(10):"
+    assert other.wait(10) == 0
+
+    async def work() -> None:
+        another = fake_daemon.start("--sha256", "a" * 64)
+        async with Client("test") as client:
+            assert client.greeting is not None and client.greeting.pid != another.pid
+
+    lifecycle.stop(fake_daemon.place)
+    run(work())
+
+
 def test_closing_fails_what_is_under_way(fake_daemon: "FakeDaemon") -> None:
     fake_daemon.start("--slow", "10")
 

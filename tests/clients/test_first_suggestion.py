@@ -125,6 +125,9 @@ def test_a_damaged_model_is_told_by_start_and_status(tmp_path: Path, place: Endp
         weights.write(bytes(1000))
     started = autocoder("daemon", "start", "--model", str(damaged))
     assert started.returncode == 2 and "weights.bin" in started.stderr
+    assert lock.holder(place.lock) is None
+    asked = autocoder("complete", "--model", str(damaged))
+    assert asked.returncode == 2 and "weights.bin" in asked.stderr
     status = autocoder("daemon", "status")
     assert status.returncode == 1 and "failed" in status.stdout and "None" not in status.stdout
     lifecycle.stop(place)

@@ -60,7 +60,7 @@ def test_status_while_the_model_loads_and_when_it_cannot(fake_daemon: "FakeDaemo
     assert "loading" in autocoder("daemon", "status").stdout
     process.kill()
     process.wait()
-    run(fake_daemon.autocoder("daemon", "start", options="--broken damaged"))
+    fake_daemon.start("--broken", "damaged")
     end = time.monotonic() + 10
     while "failed: damaged" not in autocoder("daemon", "status").stdout:
         assert time.monotonic() < end

@@ -18,6 +18,7 @@ from autocoder.daemon import lifecycle, lock
 from autocoder.daemon.connection import connected
 from autocoder.daemon.endpoint import Endpoint
 from autocoder.daemon.errors import ConfigError, DaemonError
+from autocoder.daemon.identity import model_info
 from autocoder.daemon.lifecycle import Wanted, ensure
 from autocoder.daemon.protocol import Complete, Greeting, Status
 
@@ -141,13 +142,14 @@ def test_a_daemon_of_another_version_is_replaced(
     assert old.wait(10) == 0
 
 
-def test_a_daemon_of_another_model_is_replaced_only_if_a_model_was_told(
+def test_a_daemon_of_another_model_than_the_wanted_one_is_replaced(
     fake_daemon: "FakeDaemon",
 ) -> None:
     old = fake_daemon.start("--sha256", "a" * 64)
-    assert ensure(WANTED).pid == old.pid
-    greeting = ensure(Wanted("test", sha256="f" * 64))
-    assert greeting.pid != old.pid and greeting.model.sha256 == "f" * 64
+    bundled = model_info(None).sha256
+    greeting = ensure(Wanted("test", sha256=bundled))
+    assert greeting.pid != old.pid and greeting.model.sha256 == bundled
+    assert old.wait(10) == 0
 
 
 def test_a_daemon_that_comes_back_wrong_each_time_is_an_error(fake_daemon: "FakeDaemon") -> None:
