@@ -202,6 +202,25 @@ def test_a_missing_program_is_said_with_its_remedy(editor, bridge):
     assert editor.shows("bridge:    down (/nowhere/autocoder bridge")
 
 
+@pytest.mark.parametrize("broken", ["context#place()", "ghost#draw(_)"])
+def test_a_fault_of_the_plugin_is_said_once_and_does_not_disturb_typing(editor, bridge, broken):
+    bridge.says(("val", "ue"))
+    script = editor.folder / "break.vim"
+    script.write_text(
+        f"call autocoder#ghost#clear()\ncall autocoder#context#place()\n"
+        f"function! autocoder#{broken} abort\n  return unknown\nendfunction\n"
+    )
+    editor.open(size=(120, 10)).run(f"source {script}").type("ival")
+    if "draw" in broken:
+        assert editor.wait(lambda: bridge.heard("answered"))
+    editor.type("id ").keys("Tab").type("x").keys("Escape")
+    assert editor.shows("autocoder: a fault of the plugin: E121 in autocoder#" + broken[:8])
+    state = editor.type("aval").state()
+    assert [line.split() for line in state["lines"]] == [["valid", "xval"]]
+    assert state["messages"].count("E121") == 1
+    assert "Error detected" not in state["messages"]
+
+
 # --- speed --------------------------------------------------------------------------------------
 
 

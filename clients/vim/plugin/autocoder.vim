@@ -40,12 +40,12 @@ augroup autocoder
   autocmd!
   autocmd ColorScheme * call s:highlight()
   autocmd InsertEnter,TextChangedI,TextChangedP,CursorMovedI,CompleteDone *
-        \ call autocoder#suggest#follow()
-  autocmd VimResized,WinScrolled * call autocoder#suggest#fit()
-  autocmd InsertLeave,BufLeave,WinLeave * call autocoder#suggest#leave()
+        \ call autocoder#guard#run('autocoder#suggest#follow')
+  autocmd VimResized,WinScrolled * call autocoder#guard#run('autocoder#suggest#fit')
   " <C-C> leaves Insert mode without InsertLeave, and without ModeChanged in Neovim.
-  autocmd ModeChanged i*:n* call autocoder#suggest#leave()
-  autocmd CursorMoved,TextChanged * call autocoder#suggest#leave()
+  autocmd InsertLeave,BufLeave,WinLeave,CursorMoved,TextChanged *
+        \ call autocoder#guard#run('autocoder#suggest#leave')
+  autocmd ModeChanged i*:n* call autocoder#guard#run('autocoder#suggest#leave')
   autocmd InsertLeave * call autocoder#log#say()
   autocmd VimLeavePre * call autocoder#bridge#stop()
 augroup END

@@ -175,7 +175,7 @@ function! s:receive(line) abort
   endif
   call s:send_held_back()
   if !empty(l:request)
-    call l:request.on_reply(l:reply)
+    call autocoder#guard#run(l:request.on_reply, [l:reply])
   endif
 endfunction
 

@@ -127,7 +127,7 @@ function! autocoder#suggest#fire() abort
   endif
 endfunction
 
-let s:fire = {_ -> autocoder#suggest#fire()}
+let s:fire = {_ -> autocoder#guard#run('autocoder#suggest#fire')}
 
 " Send a request for the cursor's place. `wish`: whether the user asked for it, and which of the
 " suggestions, counted from the first, to show. What else was to be asked here would supersede it.
