@@ -51,6 +51,18 @@ class Bridge:
         return [(m["event"], m["characters"]) for m in self.heard("feedback")]
 
 
+def note_requests() -> list[dict[str, Any]]:
+    """The requests that the loaded plugin sends from now on, whether they are heard or not."""
+    asked: list[dict[str, Any]] = []
+    session = sys.modules["Autocoder.plugin"]._session
+    if session:
+        send = session.bridge.send
+        session.bridge.send = lambda request, on_reply: (
+            asked.append(request) or send(request, on_reply)
+        )
+    return asked
+
+
 @pytest.fixture
 def bridge(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bridge:
     return Bridge(tmp_path, monkeypatch)
@@ -78,7 +90,9 @@ def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:
         (user / "Autocoder.sublime-settings").write_text(chosen)
         editor = Editor(user, build, platform)
         started.append(editor)
-        return editor.load(package)
+        editor.load(package)
+        editor.asked = note_requests()
+        return editor
 
     yield run
     for editor in started:

@@ -82,6 +82,25 @@ def test_unloading_the_package_ends_the_bridge_and_leaves_nothing(start, bridge,
     assert editor.wait(lambda: not [t for t in threading.enumerate() if "autocoder" in t.name])
 
 
+def test_unloading_while_the_bridge_is_being_started(start, bridge, monkeypatch):
+    may_start, children = threading.Event(), []
+    start_process = subprocess.Popen
+
+    def slow(*arguments, **options):
+        may_start.wait(20)
+        children.append(start_process(*arguments, **options))
+        return children[0]
+
+    monkeypatch.setattr(subprocess, "Popen", slow)
+    bridge.says(mode="deaf")
+    editor = start(bridge.command, delay=0)
+    editor.open()
+    editor.type("x").rest(0.02)
+    editor.unload()
+    may_start.set()
+    assert editor.wait(lambda: children and children[0].poll() is not None, 10)
+
+
 def test_unloading_takes_the_suggestion_off_the_screen_and_loading_brings_new_code(editor, bridge):
     bridge.says(("ran", "ge(10):"))
     editor.type("for i in ran")
@@ -201,6 +220,16 @@ def test_much_junk_is_no_bridge(start):
     editor.open()
     editor.type("x")
     assert editor.wait(lambda: editor.status() == "ac!")
+
+
+def test_a_bridge_that_closes_its_output_is_ended(start, tmp_path):
+    file = tmp_path / "pid"
+    code = f"import os,time; open({str(file)!r}, 'w').write(str(os.getpid())); os.close(1)"
+    editor = start([sys.executable, "-S", "-c", f"{code}; time.sleep(60)"])
+    editor.open()
+    editor.type("x")
+    assert editor.wait(lambda: editor.status() == "ac!")
+    assert not alive(int(file.read_text()))
 
 
 def test_a_missing_program_is_said_once_with_its_remedy(start):

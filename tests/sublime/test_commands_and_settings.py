@@ -16,16 +16,16 @@ def decoded(name):
     return sublime.decode_value((PLUGIN / name).read_text())
 
 
-def asks(editor, bridge, seconds=20):
+def asks(editor, seconds=20):
     """Does typing here make a request?"""
-    before = len(bridge.heard())
-    editor.type("ran")
-    return bool(editor.wait(lambda: len(bridge.heard()) > before, seconds))
+    before = len(editor.asked)
+    editor.paste("ran")
+    return bool(editor.wait(lambda: len(editor.asked) > before, seconds))
 
 
-def silent(editor, bridge):
+def silent(editor):
     """Does typing here make none within several times the delay?"""
-    return not asks(editor, bridge, 0.15)
+    return not asks(editor, 0.1)
 
 
 def entries(items):
@@ -44,12 +44,12 @@ def test_switched_off_everywhere_it_stays_off_after_a_restart(editor, bridge, st
     editor.window.run_command("autocoder_toggle")
     assert (editor.screen(), editor.status()) == ("ran", "")
     assert editor.world.messages[-1] == "autocoder: off"
-    assert silent(editor, bridge)
+    assert silent(editor)
     user = editor.world.user / "Autocoder.sublime-settings"
     assert json.loads(user.read_text()) == {"command": bridge.command, "enabled": False}
     editor.window.run_command("autocoder_toggle")
     assert (editor.world.messages[-1], editor.status()) == ("autocoder: on", "ac")
-    assert asks(editor, bridge)
+    assert asks(editor)
 
 
 def test_switched_off_in_one_view_it_goes_on_in_others(editor, bridge):
@@ -59,25 +59,25 @@ def test_switched_off_in_one_view_it_goes_on_in_others(editor, bridge):
     editor.view.run_command("autocoder_toggle_view")
     assert (editor.screen(), editor.status()) == ("ran", "")
     assert editor.world.messages[-1] == "autocoder: off in this view"
-    assert silent(editor, bridge)
+    assert silent(editor)
     editor.open()
-    assert asks(editor, bridge)
+    assert asks(editor)
 
 
 def test_switched_on_in_one_view_it_suggests_in_any_text(editor, bridge):
     editor.open(scope="text.plain")
-    assert silent(editor, bridge)
+    assert silent(editor)
     editor.view.run_command("autocoder_toggle_view")
     assert (editor.world.messages[-1], editor.status()) == ("autocoder: on in this view", "ac")
-    assert asks(editor, bridge)
+    assert asks(editor)
     editor.view.run_command("autocoder_toggle_view")
-    assert silent(editor, bridge)
+    assert silent(editor)
 
 
 def test_a_project_switches_it_off(editor, bridge):
     editor.window._project = {"settings": {"autocoder.enabled": False}}
     editor.open()
-    assert silent(editor, bridge)
+    assert silent(editor)
     assert editor.press("alt+\\") is None
     editor.window.run_command("autocoder_show", {"what": "status"})
     assert "autocoder    off in this view" in editor.panel()
@@ -86,10 +86,10 @@ def test_a_project_switches_it_off(editor, bridge):
 def test_a_project_switches_it_on_where_it_is_off_elsewhere(start, bridge):
     editor = start(bridge.command, enabled=False)
     editor.open()
-    assert silent(editor, bridge)
+    assert silent(editor)
     editor.window._project = {"settings": {"autocoder.enabled": True, "autocoder.selector": ""}}
     editor.open(scope="source.lua")
-    assert asks(editor, bridge)
+    assert asks(editor)
 
 
 @pytest.mark.parametrize(
@@ -107,14 +107,14 @@ def test_a_project_switches_it_on_where_it_is_off_elsewhere(start, bridge):
 def test_where_it_suggests_by_itself(start, bridge, settings, scope, expected):
     editor = start(bridge.command, **settings)
     editor.open(scope=scope)
-    assert asks(editor, bridge) if expected else silent(editor, bridge)
+    assert asks(editor) if expected else silent(editor)
 
 
 def test_auto_off_leaves_the_trigger(start, bridge):
     bridge.says(("ran", "ge(10):"))
     editor = start(bridge.command, auto=False)
     editor.open()
-    assert silent(editor, bridge)
+    assert silent(editor)
     editor.press("alt+\\")
     assert editor.wait(lambda: editor.screen() == "ran⟨ge(10):⟩")
 
@@ -124,12 +124,12 @@ def test_numbers_are_sent_as_they_are_set(start, bridge):
     bridge.says(("ran", "ge(10):"))
     editor = start(bridge.command, **numbers)
     editor.open(**{"autocoder.max_tokens": 31})
-    assert asks(editor, bridge)
-    assert (bridge.heard()[0]["max_lines"], bridge.heard()[0]["max_tokens"]) == (3, 31)
+    assert asks(editor)
+    assert (editor.asked[0]["max_lines"], editor.asked[0]["max_tokens"]) == (3, 31)
     assert editor.wait(lambda: "⟨" in editor.screen())
     editor.press("alt+\\")
     assert editor.wait(lambda: len(bridge.heard()) == 2)
-    assert (bridge.heard()[1]["max_lines"], bridge.heard()[1]["max_tokens"]) == (5, 50)
+    assert (editor.asked[1]["max_lines"], editor.asked[1]["max_tokens"]) == (5, 50)
 
 
 def test_the_delay_is_waited_for(start, bridge):
@@ -176,7 +176,7 @@ def test_the_status_bar_tells_ready_waiting_and_off(start, bridge):
 def test_no_word_no_status(start, bridge):
     editor = start(bridge.command, status="")
     editor.open()
-    assert asks(editor, bridge)
+    assert asks(editor)
     assert editor.status() == ""
 
 
@@ -186,7 +186,7 @@ def test_no_word_no_status(start, bridge):
 def test_status_says_what_there_is(editor, bridge):
     editor.window.run_command("autocoder_show", {"what": "status"})
     assert "bridge       off" in editor.panel()
-    assert asks(editor, bridge)
+    assert asks(editor)
     assert editor.wait(lambda: bridge.heard("answered"))
     editor.rest(0.05)
     editor.window.run_command("autocoder_show", {"what": "status"})
