@@ -83,11 +83,11 @@ def test_html_is_text_and_spaces_are_kept(suggesting):
 
 
 def test_tabs_are_as_wide_as_they_will_be(suggesting):
-    editor = suggesting("漢\tif x:", "\ta\tb\n\treturn", tab_size=8)
-    # 漢 takes two columns, the tab goes to 8, `if x:` to 13: the next stop is at 16, then at 24.
-    assert editor.screen() == "漢\tif x:⟨   a       b⟩\n⟨        return⟩"
+    editor = suggesting("\tif 漢:", "\ta\tb\n\treturn", tab_size=8)
+    # The tab goes to 8, `if 漢:` takes six columns to 14: the next stop is at 16, then at 24.
+    assert editor.screen() == "\tif 漢:⟨  a       b⟩\n⟨        return⟩"
     editor.press("tab")
-    assert editor.text() == "漢\tif x:\ta\tb\n\treturn|"
+    assert editor.text() == "\tif 漢:\ta\tb\n\treturn|"
 
 
 def test_tabs_become_spaces_where_the_text_is_indented_by_spaces(suggesting):

@@ -63,11 +63,12 @@ class Process:
     def _start(self) -> subprocess.Popen[bytes]:
         command = list(self._command())
         pipe = subprocess.PIPE
-        with self._lock:
-            self._child = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe)
+        child = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe)
+        with self._lock:  # not before: `kill` must not wait for a program to start
+            self._child = child
             if self._killed:
-                self._child.kill()
-            return self._child
+                child.kill()
+        return child
 
     def _read_all(self, child: subprocess.Popen[bytes]) -> None:
         assert child.stdout
