@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from random import Random
 from time import perf_counter
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from tokenizers import Tokenizer
@@ -53,9 +54,9 @@ MOST_HELD = 8  # tokens before the cursor that healing looks at
 FEW_NEW = (
     15  # tokens of a prompt that may share a pass with guesses; more have a graph of their own
 )
+REMEMBERED = 16  # suggestions that guesses are drawn from
 LEAD = 8  # tokens before a suggestion that are remembered with it
 AS_TYPED = 8  # the match that a word is worth which was typed as its tokens say
-REMEMBERED = 16  # suggestions that guesses are drawn from
 CHUNK = {
     False: 128,
     True: 512,
@@ -101,6 +102,18 @@ class Held:
         return Held(ids, prefix[:kept], prefix[kept:], text)
 
 
+@dataclass(frozen=True)
+class Said:
+    """What a prompt was continued with, and the prefix's tokens before that."""
+
+    prompt: tuple[int, ...]
+    before: tuple[int, ...]
+    tokens: tuple[int, ...]
+
+    def with_lead(self) -> tuple[int, ...]:
+        return (*self.before[-LEAD:], *self.tokens)
+
+
 class ModelCompleter:
     """Answers requests with one model. `reason` says why its provider is not CUDA, "" if it is.
 
@@ -136,7 +149,8 @@ class ModelCompleter:
         self._stop_ids = builder.stop_ids | detokenizer.special
         self._lookahead = Lookahead()
         self._index = index if self.guesses else None
-        self._said: deque[tuple[int, ...]] = deque(maxlen=REMEMBERED)
+        self._last: WeakKeyDictionary[LiveSequence, Said] = WeakKeyDictionary()
+        self._said: deque[Said] = deque(maxlen=REMEMBERED)
 
     def complete(self, request: Complete, cancelled: Callable[[], bool]) -> Completion:
         """See `Completer.complete`."""
@@ -164,15 +178,18 @@ class ModelCompleter:
         tally = Tally(drafted=len(guess.tokens))
         found: dict[str, Suggestion] = {}
         passes = 0
+        said: tuple[int, ...] = ()
         start = Start(claim.sequence, rows, guess, drafter, self._lookahead, tally)
         for continuation in continuations(request, decoding, start):
-            passes += continuation.passes
+            passes += len(continuation.tokens)
+            said = said or continuation.tokens
             suggestion = suggest(continuation, source)
             if suggestion.text:
                 found.setdefault(suggestion.text, suggestion)
             if len(found) == request.candidates:
                 break
-        self._said.append((*held.before[-LEAD:], *claim.sequence.ids[len(held.ids) :]))
+        self._last[claim.sequence] = Said(held.ids, held.before, said)
+        self._said.append(self._last[claim.sequence])
         ended = perf_counter()
         self._afterwards()
         return Completion(
@@ -199,7 +216,8 @@ class ModelCompleter:
     ) -> Drafter:
         """Guesses from prompt, other live sequences, what was said lately, and the repository."""
         suffix = prompt.ids[: prompt.prefix_start]
-        others = [*self._engine.others(claim.sequence), *self._said, suffix]
+        said = [each.with_lead() for each in self._said]
+        others = [*self._engine.others(claim.sequence), *said, suffix]
         library = self._index.around(request.path, source.language) if self._index else None
         return Drafter(held.before, others, len(held.word) + request.max_tokens, library)
 
@@ -214,8 +232,9 @@ class ModelCompleter:
         if drafter is None or len(new) > FEW_NEW or claim.sequence.room <= len(new) + MOST_GUESSES:
             return Guess()
         guesses = drafter.guesses(MOST_GUESSES)
-        if claim.forgotten[: len(new)] == new and claim.forgotten[len(new) :]:
-            guesses = [Guess(claim.forgotten[len(new) :], AGAIN)]
+        said = self._last.get(claim.sequence)
+        if said and said.prompt == held.ids:
+            guesses = [Guess(said.tokens, AGAIN)]
         elif held.word[:-1]:
             guesses = [Guess(held.word[:-1], AS_TYPED)]
         guess = self._lookahead.best(guesses)

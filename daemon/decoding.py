@@ -15,18 +15,18 @@ from autocoder.daemon.stopping import StopRules
 
 @dataclass(frozen=True)
 class Continuation:
-    """The bytes and the probability of each token, and why the text ended.
+    """The tokens chosen, a closing one included, and why the text ended.
 
-    The first `repeated` bytes are text from before the cursor, chosen anew; `length` bytes behind
-    them are kept. `passes` tokens were chosen, a closing one included.
+    Of each but a closing one, the bytes and the probability. The first `repeated` bytes are text
+    from before the cursor, chosen anew; `length` bytes behind them are kept.
     """
 
+    tokens: tuple[int, ...]
     pieces: tuple[bytes, ...]
     probabilities: tuple[float, ...]
     repeated: int
     length: int
     stopped_by: str
-    passes: int
 
     @property
     def kept(self) -> bytes:
@@ -59,24 +59,25 @@ class Decoding:
 
         Raises ModelError where the model fails, and whatever `interrupt` raises.
         """
+        tokens: list[int] = []
         pieces: list[bytes] = []
         probabilities: list[float] = []
-        token = first
-        while True:
+        end: tuple[int, str] | None = None
+        while end is None:
             logits = self.agreement.weighed(ahead.logits, sum(map(len, pieces)))
-            if token is None:
-                token = choose(logits, ahead.ids, self.sampling, chance)
+            token = choose(logits, ahead.ids, self.sampling, chance) if first is None else first
+            first = None
+            tokens.append(token)
             if token in self.stop_ids:
+                end = len(self._new_text(pieces)), "end"
                 break
             pieces.append(self.detokenizer.bytes_of(token))
             probabilities.append(probability(logits, token))
             end = self._end(pieces, ahead.room)
-            if end is not None:
-                return self._done(pieces, probabilities, *end, len(pieces))
-            ahead.choose(token, lambda guesses: self.worth(pieces, guesses), self.interrupt)
-            token = None
-        text = self._new_text(pieces)
-        return self._done(pieces, probabilities, len(text), "end", len(pieces) + 1)
+            if end is None:
+                ahead.choose(token, lambda guesses: self.worth(pieces, guesses), self.interrupt)
+        repeated = len(self.agreement.text)
+        return Continuation(tuple(tokens), tuple(pieces), tuple(probabilities), repeated, *end)
 
     def worth(self, pieces: Sequence[bytes], guesses: Sequence[int]) -> Sequence[int]:
         """The guesses up to the one behind which the text would end: its logits are not needed."""
@@ -86,12 +87,6 @@ class Decoding:
             if guess in self.stop_ids or self._end(text, 1) is not None:
                 return guesses[:number]
         return guesses
-
-    def _done(
-        self, pieces: list[bytes], probabilities: list[float], length: int, why: str, passes: int
-    ) -> Continuation:
-        repeated = len(self.agreement.text)
-        return Continuation(tuple(pieces), tuple(probabilities), repeated, length, why, passes)
 
     def _new_text(self, pieces: Sequence[bytes]) -> bytes:
         return b"".join(pieces)[len(self.agreement.text) :]

@@ -12,7 +12,7 @@ Knows token ids and the names of documents; knows no text and no model.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,14 +45,10 @@ class Kept:
 
 @dataclass(frozen=True)
 class Claim:
-    """A sequence that holds the first `cached` ids of a prompt, and what stood behind them there.
-
-    `forgotten` is what was just rolled back: for a prompt that was asked before, its continuation.
-    """
+    """A sequence that holds the first `cached` ids of a prompt."""
 
     sequence: LiveSequence
     cached: int
-    forgotten: tuple[int, ...] = field(default=())
 
 
 class Engine:
@@ -111,14 +107,13 @@ class Engine:
         best, shared = self._best(ids, document)
         shared = min(shared, len(ids) - 1)
         if best is not None and shared and self._cheap_to_rewind(best, shared):
-            forgotten = tuple(best.sequence.ids[shared:])
             best.sequence.rewind(shared)
             self._make_room(best, len(ids))
         else:
-            best, forgotten = self._begun(best, shared, len(ids)), ()
+            best = self._begun(best, shared, len(ids))
         self._clock += 1
         best.document, best.prompt_length, best.used = document, len(ids), self._clock
-        return Claim(best.sequence, len(best.sequence.ids), forgotten)
+        return Claim(best.sequence, len(best.sequence.ids))
 
     def others(self, sequence: LiveSequence) -> list[list[int]]:
         """The token ids of every sequence but one, the longest unused first."""
