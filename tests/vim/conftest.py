@@ -45,9 +45,10 @@ noremap! <F9> <Cmd>call Dump()<CR>
 
 def wait_for(what: Callable[[], Any], seconds: float = PATIENCE_S) -> Any:
     """What `what()` returns as soon as that is true; the last of it after `seconds`."""
-    end = time.monotonic() + seconds
+    end, pause = time.monotonic() + seconds, 0.005
     while not (found := what()) and time.monotonic() < end:
-        time.sleep(0.01)
+        time.sleep(pause)
+        pause = min(pause * 1.4, 0.05)
     return found
 
 
@@ -107,6 +108,7 @@ class Editor:
         self._tmux(
             "-f",
             os.devnull,
+            *("set-option", "-g", "escape-time", "0", ";"),
             "new-session",
             "-d",
             "-s",
@@ -120,7 +122,6 @@ class Editor:
             *arguments,
             str(self.file),
         )
-        self._tmux("set-option", "-g", "escape-time", "0")
         assert wait_for(lambda: self.screen().strip()), "the editor shows nothing"
         self.state()
         return self
