@@ -96,7 +96,9 @@ def test_unloading_while_the_bridge_is_being_started(start, bridge, monkeypatch)
     editor = start(bridge.command, delay=0)
     editor.open()
     editor.type("x").rest(0.02)
+    begin = time.monotonic()
     editor.unload()
+    assert time.monotonic() - begin < 2.0
     may_start.set()
     assert editor.wait(lambda: children and children[0].poll() is not None, 10)
 
