@@ -254,7 +254,7 @@ class ModelCompleter:
             sampling=Sampling(
                 request.temperature, request.top_k, request.top_p, request.repetition_penalty
             ),
-            max_tokens=len(held.word) + request.max_tokens,
+            max_tokens=request.max_tokens,
             agreement=Agreement(held.text, self._vocabulary),
             interrupt=interrupt,
         )

@@ -88,6 +88,11 @@ class Decoding:
                 return guesses[:number]
         return guesses
 
+    def _said(self, pieces: Sequence[bytes]) -> int:
+        """How many of the tokens reach beyond the text that was there."""
+        there = len(self.agreement.text)
+        return sum(end > there for end in accumulate(map(len, pieces))) if there else len(pieces)
+
     def _new_text(self, pieces: Sequence[bytes]) -> bytes:
         return b"".join(pieces)[len(self.agreement.text) :]
 
@@ -97,6 +102,6 @@ class Decoding:
         cut = self.rules.cut(text) if text else None
         if cut is not None:
             return cut
-        if len(pieces) >= self.max_tokens:
+        if self._said(pieces) >= self.max_tokens:
             return len(text), "length"
         return None if room else (len(text), "context")

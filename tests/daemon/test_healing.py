@@ -153,6 +153,18 @@ def test_typing_on_in_a_word_keeps_the_prompt(fake_graph: Any, tokenizer: Tokeni
     assert len(graph.passes) == 1  # what was said before is guessed to be said again
 
 
+def test_tokens_of_the_text_before_the_cursor_are_not_counted(
+    fake_graph: Any, tokenizer: Tokenizer
+) -> None:
+    answers = {"": "en", "en": "um", "enum": "(", "enum(": "(", "enum((": "("}
+    completer, _ = completer_of(fake_graph, tokenizer, answers)
+    answer = completer.complete(Complete("x(en", max_tokens=2), never)
+    (suggestion,) = answer.suggestions
+    assert (suggestion.text, suggestion.stopped_by) == ("um(", "length")
+    assert len(suggestion.token_probabilities) == 2
+    assert answer.generated_tokens == 3
+
+
 def test_candidates_agree_too(fake_graph: Any, tokenizer: Tokenizer) -> None:
     completer, _ = completer_of(fake_graph, tokenizer, {"": "enum", "en": "um", "enum": "("})
     answer = completer.complete(Complete("x(en", candidates=3), never)
