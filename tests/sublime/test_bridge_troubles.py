@@ -128,7 +128,12 @@ def test_a_dead_bridge_is_restarted_with_growing_pauses(start, bridge):
     bridge.says(("x", "ghost"), mode="dies")
     editor = start(bridge.command, delay=0)
     editor.open()
-    assert editor.wait(lambda: editor.type("x") and len(bridge.heard("started")) == 3)
+
+    def restarted_twice():
+        editor.type("x").rest(0.05)
+        return len(bridge.heard("started")) == 3
+
+    assert editor.wait(restarted_twice)
     at = [message["at"] for message in bridge.heard("started")]
     pauses = [later - earlier for earlier, later in pairwise(at)]
     assert pauses[0] >= 0.5

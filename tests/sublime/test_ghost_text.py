@@ -1,6 +1,7 @@
 """Given text, when the caret stands there, then this is on the screen; and how it is taken."""
 
 import pytest
+import sublime
 
 BLOCK = "):\n    if n < 2:\n        return 1"
 
@@ -33,6 +34,15 @@ def test_several_lines_show_below_and_the_caret_ends_up_behind_them(suggesting):
     editor.press("tab")
     assert editor.text() == "def fact(n):\n    if n < 2:\n        return 1|\nprint(1)\n"
     assert editor.view._shown_at == editor.view.sel()[0].b
+
+
+def test_the_caret_goes_behind_the_text_even_if_inserting_leaves_it_where_it_was(
+    suggesting, monkeypatch
+):
+    editor = suggesting("for i in ran", "ge(10):")
+    monkeypatch.setattr(sublime.View, "_shift", lambda view, begin, end, size: None)
+    editor.press("tab")
+    assert editor.text() == "for i in range(10):|"
 
 
 def test_in_the_middle_of_a_line_the_rest_of_it_stays(suggesting):
