@@ -136,7 +136,7 @@ def test_the_delay_is_waited_for(start, bridge):
     editor = start(bridge.command, delay=300)
     editor.open()
     begin = time.monotonic()
-    editor.type("x")
+    editor.paste("x")
     assert max(due for due, *_ in editor.world.timeouts) >= begin + 0.3
     assert bridge.heard("started") == []
     assert editor.wait(bridge.heard)

@@ -46,14 +46,14 @@ def test_a_key_is_ours_while_a_suggestion_shows(shown, key):
 
 @pytest.mark.parametrize("key", BEFORE)
 def test_a_key_does_what_it_did_before_without_one(editor, key, monkeypatch):
-    monkeypatch.setattr("fake_editor.do_move", lambda view, **arguments: None)
+    monkeypatch.setattr("fake_commands.do_move", lambda view, **arguments: None)
     editor.type("x = ").rest(0.05)
     assert editor.press(key) == BEFORE[key]
 
 
 @pytest.mark.parametrize("key", BEFORE)
 def test_a_key_is_let_go_as_soon_as_the_suggestion_is(shown, key, monkeypatch):
-    monkeypatch.setattr("fake_editor.do_move", lambda view, **arguments: None)
+    monkeypatch.setattr("fake_commands.do_move", lambda view, **arguments: None)
     shown.press("escape")
     assert shown.press(key) == BEFORE[key]
 

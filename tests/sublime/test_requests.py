@@ -348,13 +348,13 @@ def test_closing_the_view_while_waiting(editor, bridge):
 
 
 def test_leaving_the_view_before_anything_was_asked(editor, bridge):
-    editor.type("x")
+    editor.paste("x")
     editor.open("other")
     assert silent(editor)
 
 
 def test_closing_the_view_before_anything_was_asked(editor, bridge):
-    editor.type("x")
+    editor.paste("x")
     editor.view.close()
     assert silent(editor)
 

@@ -416,7 +416,7 @@ class View:
         self._buffer.replace(region.begin(), region.end(), text)
 
     def run_command(self, cmd, args=None):
-        from fake_editor import run_text_command  # the user's side knows the built-in commands
+        from fake_commands import run_text_command
 
         run_text_command(self, cmd, args or {})
 
@@ -520,6 +520,6 @@ class Window:
         _world.messages.append(msg)
 
     def run_command(self, cmd, args=None):
-        from fake_editor import run_window_command
+        from fake_commands import run_window_command
 
         run_window_command(self, cmd, args or {})
