@@ -24,6 +24,7 @@ from autocoder.train.pretrain.samples import (
     holes_of,
     plain_sample,
 )
+from autocoder.train.pretrain.tokenizer_sizes import shortened
 from autocoder.train.pretrain.windows import Packer
 
 PYTHON = '''class Basket:
@@ -283,3 +284,10 @@ def test_windows_hold_other_files_in_a_share_of_the_samples(
     names = tokenizers.special_tokens()
     holes, files = ((tokens == names.index(name)).sum() for name in ("<middle>", "<file>"))
     assert 0.3 * holes < files < 3 * holes
+
+
+def test_a_shortened_tokenizer_is_the_one_trained_to_that_size() -> None:
+    large, small = (tokenizers.train(iter([PYTHON] * 9), size) for size in (400, 330))
+    cut = shortened(large, 330)
+    assert cut.get_vocab() == small.get_vocab()
+    assert cut.encode(PYTHON).ids == small.encode(PYTHON).ids != large.encode(PYTHON).ids
