@@ -1,7 +1,9 @@
 """Sources, windows, splits and recipes, as the user of `autocoder train segments` meets them."""
 
 import random
+import re
 import subprocess
+import sys
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +16,7 @@ pytest.importorskip("datasketch")
 
 from autocoder.daemon.errors import ConfigError
 from autocoder.train.finetune.base import base_folder
+from autocoder.train.finetune.contamination import build_both
 from autocoder.train.finetune.logs import require_wandb
 from autocoder.train.finetune.recipe import Recipe, load_recipe
 from autocoder.train.finetune.segments import build, main
@@ -137,6 +140,13 @@ def test_a_bad_recipe_names_the_value_and_the_remedy(change: str, message: str) 
         load_recipe("distilgpt2", [change])
 
 
+@pytest.mark.parametrize("change", ["split=window", 'split="window"', " split = 'window' "])
+def test_a_word_goes_with_and_without_quotes(change: str) -> None:
+    assert load_recipe("distilgpt2", [change, "base=a/b-c", "batch=3"]) == replace(
+        load_recipe("distilgpt2"), split="window", base="a/b-c", batch=3
+    )
+
+
 def test_the_blogs_recipes_have_the_blogs_numbers() -> None:
     for name in ("distilgpt2", "gpt2-medium"):
         recipe = load_recipe(name)
@@ -179,3 +189,57 @@ def test_the_command_prints_counts(
     assert "python" in shown and "java" in shown and "split by file" in shown
     with pytest.raises(ConfigError, match="holds a data set already"):
         main(arguments)
+
+
+def test_copies_are_counted_for_both_splits_of_a_contamination(
+    code: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (code / "copy.py").write_text((code / "m3.py").read_text())
+    data = build_both([str(code)], RECIPE, tmp_path / "out")
+    assert {name: each.record["copies_dropped"] for name, each in data.items()} == {
+        "window": 1,
+        "file": 1,
+    }
+    assert capsys.readouterr().out.count("1 copies dropped") == 2
+
+
+def test_what_cannot_be_built_leaves_nothing(code: Path, tmp_path: Path) -> None:
+    unreachable = (tmp_path / "nowhere.git").as_uri()
+    out = tmp_path / "deep" / "data"
+    for places in ([unreachable], [str(code), unreachable]):
+        for recipe in (RECIPE, replace(RECIPE, vocabulary=0)):
+            with pytest.raises(ConfigError):
+                build(places, recipe, out)
+            assert not out.parent.exists()
+    out.mkdir(parents=True)
+    with pytest.raises(ConfigError, match="cannot clone"):
+        build([unreachable], RECIPE, out)
+    assert list(out.iterdir()) == [], "a folder of the user's stays"
+
+
+WITHOUT_TRAINING = """
+import sys
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in {"accelerate", "datasketch", "matplotlib", "torch", "tqdm"}:
+            raise ModuleNotFoundError(name=name)
+sys.meta_path.insert(0, Absent())
+from autocoder.__main__ import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+@pytest.mark.parametrize("name", ["corpus", "segments", "finetune", "contamination"])
+def test_without_the_packages_for_training_there_is_help_and_one_remedy(
+    name: str, tmp_path: Path
+) -> None:
+    def run(*words: str) -> "subprocess.CompletedProcess[str]":
+        command = [sys.executable, "-c", WITHOUT_TRAINING, "train", name, *words]
+        return subprocess.run(command, capture_output=True, text=True, timeout=60)
+
+    shown = run("--help")
+    assert shown.returncode == 0 and shown.stdout.startswith(f"usage: autocoder train {name}")
+    refused = run("--out", str(tmp_path / "out"))
+    assert refused.returncode == 2 and "and what else this needs" in refused.stderr
+    assert re.search(r"pip install 'autocoder\[(cpu|cuda),train\]'", refused.stderr)
+    assert not (tmp_path / "out").exists()

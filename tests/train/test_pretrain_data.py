@@ -245,7 +245,7 @@ def test_a_sample_with_other_files_begins_with_the_ids_of_the_serving_prompt(
     assert tuple(sample[: len(prompt.ids)]) == prompt.ids
     mark = builder.tokenizer.token_to_id("<path>")
     assert sample.count(mark) == 2 and sample[1] == mark
-    walked = holes_of(PYTHON * 9, "python", builder, mixture, random.Random(2), files)
+    walked = holes_of(PYTHON * 9, "python", builder, mixture, random.Random(2), lambda: files)
     assert all(each[1] == mark and len(each) < 2048 for each in walked)
 
 

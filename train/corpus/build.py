@@ -19,8 +19,6 @@ from multiprocessing import get_context
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from tqdm import tqdm
-
 from autocoder.daemon.errors import AutocoderError, ConfigError
 from autocoder.daemon.languages import LANGUAGES
 from autocoder.train.corpus import decontamination, manifest
@@ -111,6 +109,8 @@ def clean_all(
     repositories: Sequence[Repository], options: argparse.Namespace, cache: Path
 ) -> dict[str, str]:
     """Clean every repository in parallel; returns the names of those left out, with the reason."""
+    from tqdm import tqdm
+
     missing: dict[str, str] = {}
     with ProcessPoolExecutor(options.jobs, mp_context=get_context("spawn")) as pool:
         jobs: dict[Future[Path], str] = {
@@ -128,6 +128,8 @@ def clean_all(
 
 
 def progress(jobs: dict[Future[Path], str]) -> Iterator[Future[Path]]:
+    from tqdm import tqdm
+
     with tqdm(total=len(jobs), unit="repository", desc="clean", dynamic_ncols=True) as bar:
         for job in as_completed(jobs):
             bar.set_postfix_str(jobs[job])

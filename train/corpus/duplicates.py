@@ -10,7 +10,6 @@ import hashlib
 
 import numpy as np
 import numpy.typing as npt
-from datasketch import MinHash
 
 from autocoder.train.corpus.shingles import Hashes
 
@@ -30,6 +29,8 @@ def exact_hash(text: str) -> int:
 
 def sketch(hashes: Hashes) -> Sketches:
     """The MinHash of a document's windows. (PERMUTATIONS,)"""
+    from datasketch import MinHash
+
     minhash = MinHash(num_perm=PERMUTATIONS, hashfunc=int)
     minhash.update_batch(np.unique(hashes & 0xFFFFFFFF).tolist())
     return minhash.hashvalues.astype(np.uint32)

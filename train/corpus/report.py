@@ -8,8 +8,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from matplotlib.figure import Figure
-
 from autocoder.train.corpus.index import Index
 from autocoder.train.corpus.selection import Selection
 from autocoder.train.corpus.summary import languages_of, summarise, total
@@ -124,6 +122,8 @@ def bars(
     cells: Mapping[str, Mapping[str, int]], languages: Sequence[str], title: str, path: Path
 ) -> None:
     """Horizontal bars, largest on top, a colour for each language."""
+    from matplotlib.figure import Figure
+
     names = sorted(cells, key=lambda name: sum(cells[name].values()))
     figure = Figure(figsize=(8, 1.2 + 0.22 * len(names)), layout="constrained")
     axes = figure.subplots()

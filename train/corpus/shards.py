@@ -14,7 +14,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from autocoder.train.corpus.index import Index, Reader
 from autocoder.train.corpus.selection import Selection
@@ -28,6 +27,8 @@ def write_split(
     index: Index, selection: Selection, split: str, options: argparse.Namespace
 ) -> list[Path]:
     """Write all shards of a split; returns their paths."""
+    from tqdm import tqdm
+
     folder = options.out / split
     folder.mkdir(parents=True, exist_ok=True)
     for old in folder.glob("*.jsonl.xz"):

@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from autocoder.daemon.errors import ConfigError
-from autocoder.train.finetune.recipe import Recipe, load_recipe, shipped_recipes
+from autocoder.train.finetune.recipe import SPLITS, Recipe, load_recipe, shipped_recipes
 from autocoder.train.finetune.windows import Segments, is_data, read_record
 
 BUILT = "segments"  # where the data set goes that is built from source folders
@@ -23,6 +23,7 @@ def main(arguments: Sequence[str]) -> int:
     options = _parser().parse_args(arguments)
     recipe = load_recipe(options.recipe, options.set)
     recipe = replace(recipe, base=options.base) if options.base else recipe
+    recipe = replace(recipe, split=options.split) if options.split else recipe
     from autocoder.train.finetune.finetuning import Options, check_out, finetune, make_accelerator
 
     check_out(options.out, options.resume)
@@ -30,6 +31,11 @@ def main(arguments: Sequence[str]) -> int:
     accelerator.wait_for_everyone()  # nobody writes before everybody has looked
     with accelerator.main_process_first():
         segments = open_data(options.data, recipe, options.out)
+    if options.split not in (None, segments.record["split"]):
+        raise ConfigError(
+            f"{segments.folder} is split by {segments.record['split']}, not by {options.split}; "
+            "leave out --split, or give another --out and the source code"
+        )
     recipe = replace(recipe, split=segments.record["split"])
     how = Options(options.resume, options.wandb, options.cpu)
     progress = finetune(segments, recipe, options.out, how)
@@ -53,6 +59,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--data", nargs="+", required=True, metavar="PLACE", help="a data set, or code to build it")
     add("--base", help="hub name or local folder to start from (default: the recipe's)")
     add("--out", type=Path, required=True, help="folder for the model, log and curve")
+    add("--split", choices=SPLITS, help="by file (default), or by window as the blog did")
     add("--resume", action="store_true", help="go on with the run in --out")
     add("--wandb", action="store_true", help="also log to Weights & Biases (WANDB_MODE=offline)")
     add("--cpu", action="store_true", help="leave a GPU alone")

@@ -84,10 +84,10 @@ def build_both(places: Sequence[str], recipe: Recipe, out: Path) -> dict[str, Se
     whole = tokenise(places, vocabulary, out / "tokens")
     copies = duplicates(whole.files)
     files = tuple(file for file, copy in zip(whole.files, copies, strict=True) if not copy)
+    kept = replace(whole, files=files, dropped=len(whole.files) - len(files))
     data = {}
     for split in SPLITS:
         folder = out / split / "segments"
-        kept = replace(whole, files=files)
         print(summary(write_windows(kept, vocabulary, replace(recipe, split=split), folder)))
         data[split] = Segments.load(folder)
     return data

@@ -109,13 +109,15 @@ def data_vocabulary(segments: Segments) -> Vocabulary:
 
 
 def check_out(out: Path, resume: bool) -> None:
-    """Refuse to overwrite a run. Raises ConfigError."""
+    """Refuse to overwrite a run, and to go on with none. Raises ConfigError."""
     used = [name for name in (checkpoint.STATE, "config.json", LOG) if (out / name).exists()]
     if used and not resume:
         raise ConfigError(
             f"{out} holds a run already ({used[0]}): add --resume to go on with it, or give "
             "another --out"
         )
+    if resume and not used:
+        raise ConfigError(f"{out} holds no run to go on with: leave out --resume to begin one")
 
 
 def check_data(segments: Segments, recipe: Recipe) -> None:

@@ -28,9 +28,13 @@ Row = Mapping[str, float]
 
 def read_log(path: Path) -> list[dict[str, float]]:
     """The rows of a log; empty cells are left out."""
-    with path.open(encoding="utf-8", newline="") as stream:
-        rows = list(csv.DictReader(stream))
+    rows = _read_cells(path)
     return [{name: float(cell) for name, cell in row.items() if cell} for row in rows]
+
+
+def _read_cells(path: Path) -> list[dict[str, str]]:
+    with path.open(encoding="utf-8", newline="") as stream:
+        return list(csv.DictReader(stream))
 
 
 class RunLog:
@@ -45,12 +49,12 @@ class RunLog:
         self._wandb = _start_wandb(out, settings) if wandb else None
 
     def _start_csv(self, step: int) -> None:
-        old = read_log(self._path) if step and self._path.is_file() else []
+        old = _read_cells(self._path) if step and self._path.is_file() else []
         part = self._path.with_name(f".{LOG}.part")
         with part.open("w", encoding="utf-8", newline="") as stream:
             writer = csv.DictWriter(stream, COLUMNS)
             writer.writeheader()
-            writer.writerows(row for row in old if row["step"] <= step)
+            writer.writerows(row for row in old if float(row["step"]) <= step)
         os.replace(part, self._path)
 
     def write(self, row: Row) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 from autocoder.daemon.errors import ConfigError
 
 PRECISIONS = ("auto", "bf16", "fp32")
+SPLITS = ("file", "window")
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ class Recipe:
                 raise ConfigError(
                     f"{name} is {getattr(self, name)}; it must be from {low} to {high}"
                 )
-        for name, allowed in (("split", ("file", "window")), ("precision", PRECISIONS)):
+        for name, allowed in (("split", SPLITS), ("precision", PRECISIONS)):
             if getattr(self, name) not in allowed:
                 raise ConfigError(
                     f"{name} is {getattr(self, name)!r}; it must be one of {', '.join(allowed)}"
@@ -107,13 +108,14 @@ KINDS: dict[str, type] = {
 
 
 def load_recipe(name: str, changes: Sequence[str] = ()) -> Recipe:
-    """A recipe by its file, or one of the package's by name; `changes` are `key=value` in TOML.
+    """A recipe by its file, or one of the package's by name; `changes` are `key=value` in TOML,
+    where a word may go without its quotes.
 
     Raises ConfigError for an unknown key, a value of the wrong kind or out of range.
     """
     record = _parse(_text(name), name)
     for change in changes:
-        record |= _parse(change, f"--set {change}")
+        record |= _parse_change(change)
     return recipe_from(record, name)
 
 
@@ -138,6 +140,13 @@ def _check_kind(key: str, value: object, origin: str) -> None:
     if not fits:
         names = {int: "a whole number", float: "a number", str: "a string", dict: "a table"}
         raise ConfigError(f"recipe {origin}: {key} is {value!r}; it must be {names[wanted]}")
+
+
+def _parse_change(change: str) -> dict[str, Any]:
+    key, _, value = (part.strip() for part in change.partition("="))
+    if KINDS.get(key) is str and value and value[0] not in "\"'":
+        return {key: value}  # the shell has taken the quotes that TOML wants, or there were none
+    return _parse(change, f"--set {change}")
 
 
 def _parse(text: str, origin: str) -> dict[str, Any]:

@@ -10,18 +10,18 @@ import os
 import shutil
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
-from tqdm import tqdm
 
-from autocoder.daemon.errors import ConfigError
-from autocoder.train.finetune.recipe import Recipe, load_recipe
+from autocoder.daemon.errors import AutocoderError, ConfigError
+from autocoder.train.finetune.recipe import SPLITS, Recipe, load_recipe
 from autocoder.train.finetune.sources import Source, read_sources
-from autocoder.train.finetune.split import SPLITS, File, duplicates, fingerprint, split
+from autocoder.train.finetune.split import File, duplicates, fingerprint, split
 from autocoder.train.finetune.windows import (
     RECORD,
     TOKENIZER,
@@ -36,12 +36,16 @@ AT_ONCE = 64  # files that are tokenised together
 
 @dataclass(frozen=True)
 class Tokenised:
-    """All files of the places, their tokens in `folder`/tokens.u32, copies still among them."""
+    """The files of the places, their tokens in `folder`/tokens.u32.
+
+    `dropped` copies are no longer among them.
+    """
 
     folder: Path
     places: tuple[str, ...]
     files: tuple[File, ...]
     left_out: dict[str, int]
+    dropped: int = 0
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -71,11 +75,27 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def build(places: Sequence[str], recipe: Recipe, out: Path) -> dict[str, Any]:
-    """Build a data set in `out`; returns its record. Raises ConfigError, leaving no data set."""
+    """Build a data set in `out`; returns its record.
+
+    Raises ConfigError, leaving nothing but what could be cloned, for the next try.
+    """
     if is_data(out):
         raise ConfigError(f"{out} holds a data set already; remove it or give another folder")
-    vocabulary = make_vocabulary(places, recipe, out)
-    return write_windows(tokenise(places, vocabulary, out), vocabulary, recipe, out)
+    made = [folder for folder in (out / "clones", out, *out.parents) if not folder.exists()]
+    try:
+        vocabulary = make_vocabulary(places, recipe, out)
+        return write_windows(tokenise(places, vocabulary, out), vocabulary, recipe, out)
+    except AutocoderError:
+        (out / TOKENS).unlink(missing_ok=True)
+        _remove_empty(made)
+        raise
+
+
+def _remove_empty(folders: Sequence[Path]) -> None:
+    """The innermost comes first; one that holds something stays."""
+    for folder in folders:
+        with suppress(OSError):
+            folder.rmdir()
 
 
 def make_vocabulary(places: Sequence[str], recipe: Recipe, out: Path) -> Any:
@@ -95,6 +115,8 @@ def make_vocabulary(places: Sequence[str], recipe: Recipe, out: Path) -> Any:
 
 def tokenise(places: Sequence[str], vocabulary: Any, out: Path) -> Tokenised:
     """Write the tokens of every source file, one after another, to `out`/tokens.u32."""
+    from tqdm import tqdm
+
     out.mkdir(parents=True, exist_ok=True)
     left_out: Counter[str] = Counter()
     files: list[File] = []
@@ -186,7 +208,7 @@ def _record(
         "stride": recipe.stride,
         "split": recipe.split,
         "seed": recipe.seed,
-        "copies_dropped": len(tokenised.files) - len(files),
+        "copies_dropped": tokenised.dropped + len(tokenised.files) - len(files),
         "left_out": tokenised.left_out,
         "languages": {
             name: _counts(index, files, parts)

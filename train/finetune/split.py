@@ -22,8 +22,6 @@ from autocoder.train.corpus.duplicates import (
 from autocoder.train.corpus.shingles import window_hashes
 from autocoder.train.finetune.windows import WINDOW, Windows, windows_of_file
 
-SPLITS = ("file", "window")
-
 Flags = npt.NDArray[np.bool_]
 
 
@@ -62,7 +60,7 @@ def duplicates(files: Sequence[File]) -> Flags:
 def split(
     files: Sequence[File], by: str, dev_share: float, length: int, stride: int, seed: int
 ) -> tuple[Windows, Windows]:
-    """Training and dev windows, ordered by offset. `by` is one of SPLITS.
+    """Training and dev windows, ordered by offset. `by` is one of the recipe's SPLITS.
 
     Raises ConfigError where a split by file has no second file to measure on.
     """

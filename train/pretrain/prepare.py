@@ -17,12 +17,13 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from tokenizers import Tokenizer
 
-from autocoder.daemon.prompt import PromptBuilder
+from autocoder.daemon.prompt import Context, PromptBuilder
 from autocoder.train.pretrain.neighbours import neighbours_of
 from autocoder.train.pretrain.samples import Mixture, form_of, holes_of, plain_sample
 from autocoder.train.pretrain.windows import Packer
@@ -127,13 +128,15 @@ def _add(
     if chance.random() >= mixture.hole_share:
         packer.add_plain(plain_sample(text, language, builder))
         return
-    others = []
-    if chance.random() < mixture.context_share:
-        files = neighbours_of(job.shard)
-        wanted = chance.randint(1, mixture.context_files)
-        others = [files.read(place) for place in files.of(document, wanted, chance)]
+    others = partial(_other_files, document, job, chance)
     for sample in holes_of(text, language, builder, mixture, chance, others):
         packer.add_hole(sample)
+
+
+def _other_files(document: dict[str, str], job: Job, chance: random.Random) -> Context:
+    files = neighbours_of(job.shard)
+    wanted = chance.randint(1, job.mixture.context_files)
+    return [files.read(place) for place in files.of(document, wanted, chance)]
 
 
 def prepare(

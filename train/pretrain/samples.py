@@ -1,13 +1,13 @@
 """A document becomes token samples: plain text, or holes in the very form that serving asks for.
 
 A plain sample is `<python>TEXT<eos>`, a hole `<python><suffix>S<prefix>P<middle>M<eos>`, with
-`<path>PATH<file>TEXT` of other files after the control code in a share of the documents; built by
+`<path>PATH<file>TEXT` of other files after the control code in a share of the holes; built by
 `autocoder.daemon.prompt`. Holes walk through the document, so that each part is a prefix about
 once. Knows texts and tokens; knows no windows, no model.
 """
 
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from autocoder.daemon.prompt import Budget, Context, PromptBuilder, PromptFormat
@@ -20,8 +20,8 @@ CHARS_PER_TOKEN = 4.0
 class Mixture:
     """How samples are drawn. Budgets are in tokens of prefix, suffix and other files.
 
-    Of the documents with holes, `context_share` get up to `context_files` other files of their
-    repository before the hole, of up to `context_tokens` together.
+    Of the holes, `context_share` get up to `context_files` other files of their repository before
+    them, of up to `context_tokens` together.
     """
 
     hole_share: float = 0.6
@@ -45,11 +45,16 @@ def holes_of(
     builder: PromptBuilder,
     mixture: Mixture,
     chance: random.Random,
-    context: Context = (),
+    others: Callable[[], Context] = tuple,
 ) -> Iterator[list[int]]:
-    """Token ids of one hole after another through the document."""
+    """Token ids of one hole after another through the document.
+
+    `others` gives other files for a hole, anew for each: the same ones again would be learnt by
+    heart.
+    """
     at = 0
     while at < len(text):
+        context = others() if chance.random() < mixture.context_share else ()
         budget = draw_budget(mixture, chance, with_context=bool(context))
         hole = hole_near(text, min(len(text) - 1, at + budget.prefix_chars * 7 // 8), chance)
         if hole.end > hole.cursor:
