@@ -4,32 +4,29 @@ Knows the protocol's requests as data and a model; knows no sockets and no queue
 """
 
 import math
-import secrets
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from random import Random
 from time import perf_counter
-from weakref import WeakKeyDictionary
 
-import numpy as np
 from tokenizers import Tokenizer
 
 from autocoder.daemon import model_folder
+from autocoder.daemon.candidates import Start, continuations
 from autocoder.daemon.decoding import Continuation, Decoding
 from autocoder.daemon.detokenizer import Detokenizer, readable
-from autocoder.daemon.drafting import Drafter, Guess
+from autocoder.daemon.drafting import Guess
 from autocoder.daemon.engine import CACHE_BYTES, Claim, Engine
 from autocoder.daemon.engine_graph import OnnxGraph
 from autocoder.daemon.engine_session import CPU, CUDA, PREFILL, OpenSession, open_session
 from autocoder.daemon.errors import ModelError
 from autocoder.daemon.filters import refine
-from autocoder.daemon.healing import Agreement, unfinished_word
+from autocoder.daemon.guessing import Guessing
+from autocoder.daemon.healing import Agreement
+from autocoder.daemon.held import Held
 from autocoder.daemon.languages import language_of
-from autocoder.daemon.live_sequence import LiveSequence, Rows
-from autocoder.daemon.lookahead import AGAIN, MOST_GUESSES, Lookahead
+from autocoder.daemon.lookahead import Lookahead
 from autocoder.daemon.model_folder import ModelFolder
 from autocoder.daemon.prefill_loading import PrefillLoading
 from autocoder.daemon.prompt import Budget, Prompt, PromptBuilder
@@ -42,21 +39,14 @@ from autocoder.daemon.protocol import (
     Timing,
 )
 from autocoder.daemon.repository_index import RepositoryIndex
-from autocoder.daemon.sampling import Logits, Sampling, most_probable, penalised
+from autocoder.daemon.sampling import Sampling
 from autocoder.daemon.side_by_side import Begun
-from autocoder.daemon.speculation import Speculation, Tally
+from autocoder.daemon.speculation import Tally
 from autocoder.daemon.stopping import StopRules, cursor_ends_line
 
 SPECIAL_TOKENS = 8  # more than any prompt format adds
 LONGEST_TEXT = 64  # tokens kept free for a suggestion when the budget fills the context
 LONGEST_ANSWER = 512  # tokens, as docs/protocol.md allows
-MOST_HELD = 8  # tokens before the cursor that healing looks at
-FEW_NEW = (
-    15  # tokens of a prompt that may share a pass with guesses; more have a graph of their own
-)
-REMEMBERED = 16  # suggestions that guesses are drawn from
-LEAD = 8  # tokens before a suggestion that are remembered with it
-AS_TYPED = 8  # the match that a word is worth which was typed as its tokens say
 CHUNK = {
     False: 128,
     True: 512,
@@ -80,38 +70,6 @@ class Source:
             clean(text).replace("\r\n", "\n") for text in (request.prefix, request.suffix)
         )
         return Source(prefix, suffix, (language or "").lower(), line_end)
-
-
-@dataclass(frozen=True)
-class Held:
-    """A prompt without the tokens of the unfinished word before the cursor, and their text."""
-
-    ids: tuple[int, ...]
-    before: tuple[int, ...]  # the prefix's own tokens that remain
-    word: tuple[int, ...]
-    text: bytes
-
-    @staticmethod
-    def back(prompt: Prompt, detokenizer: Detokenizer) -> "Held":
-        start, stop = prompt.prefix_start, prompt.prefix_stop
-        prefix = prompt.ids[start:stop]
-        pieces = [detokenizer.bytes_of(token) for token in prefix[-MOST_HELD:]]
-        kept = len(prefix) - unfinished_word(pieces)
-        text = b"".join(pieces[len(pieces) - len(prefix) + kept :])
-        ids = prompt.ids[: start + kept] + prompt.ids[stop:]
-        return Held(ids, prefix[:kept], prefix[kept:], text)
-
-
-@dataclass(frozen=True)
-class Said:
-    """What a prompt was continued with, and the prefix's tokens before that."""
-
-    prompt: tuple[int, ...]
-    before: tuple[int, ...]
-    tokens: tuple[int, ...]
-
-    def with_lead(self) -> tuple[int, ...]:
-        return (*self.before[-LEAD:], *self.tokens)
 
 
 class ModelCompleter:
@@ -148,57 +106,44 @@ class ModelCompleter:
         self._vocabulary = detokenizer.vocabulary
         self._stop_ids = builder.stop_ids | detokenizer.special
         self._lookahead = Lookahead()
-        self._index = index if self.guesses else None
-        self._last: WeakKeyDictionary[LiveSequence, Said] = WeakKeyDictionary()
-        self._said: deque[Said] = deque(maxlen=REMEMBERED)
+        self._guessing = Guessing(engine, index)
 
     def complete(self, request: Complete, cancelled: Callable[[], bool]) -> Completion:
         """See `Completer.complete`."""
-        if self._index is None:
-            return self._complete(request, cancelled)
-        self._index.busy()
+        self._guessing.busy()
         try:
-            return self._complete(request, cancelled)
+            return self._complete(request, partial(_raise_if, cancelled))
         finally:
-            self._index.idle()
+            self._guessing.idle()
 
-    def _complete(self, request: Complete, cancelled: Callable[[], bool]) -> Completion:
+    def _complete(self, request: Complete, interrupt: Callable[[], None]) -> Completion:
         started = perf_counter()
         source = Source.of(request)
         prompt = self._builder.build(source.language, source.prefix, source.suffix)
         held = self._held(prompt)
-        decoding = self._decoding(request, source, held, partial(_raise_if, cancelled))
+        decoding = self._decoding(request, source, held, interrupt)
         claim = self._engine.claim(held.ids, request.document)
-        drafter = self._drafter(request, source, prompt, held, claim) if self.guesses else None
-        guess = self._first_guess(held, claim, drafter, decoding)
-        rows = claim.sequence.extend_guessing(
-            held.ids[claim.cached :], guess.tokens, decoding.interrupt
-        )
+        start = self._started(request, source, prompt, held, claim, decoding)
         prompted = perf_counter()
-        tally = Tally(drafted=len(guess.tokens))
         found: dict[str, Suggestion] = {}
-        passes = 0
-        said: tuple[int, ...] = ()
-        start = Start(claim.sequence, rows, guess, drafter, self._lookahead, tally)
+        said: list[tuple[int, ...]] = []
         for continuation in continuations(request, decoding, start):
-            passes += len(continuation.tokens)
-            said = said or continuation.tokens
+            said.append(continuation.tokens)
             suggestion = suggest(continuation, source)
             if suggestion.text:
                 found.setdefault(suggestion.text, suggestion)
             if len(found) == request.candidates:
                 break
-        self._last[claim.sequence] = Said(held.ids, held.before, said)
-        self._said.append(self._last[claim.sequence])
+        self._guessing.remember(held, claim.sequence, said[0])
         ended = perf_counter()
         self._afterwards()
         return Completion(
             tuple(sorted(found.values(), key=lambda suggestion: -suggestion.probability)),
             prompt_tokens=len(held.ids),
             cached_tokens=claim.cached,
-            generated_tokens=passes,
-            drafted_tokens=tally.drafted,
-            accepted_tokens=tally.accepted,
+            generated_tokens=sum(map(len, said)),
+            drafted_tokens=start.tally.drafted,
+            accepted_tokens=start.tally.accepted,
             ms=Timing(
                 prompt=1000 * (prompted - started),
                 decode=1000 * (ended - prompted),
@@ -206,39 +151,32 @@ class ModelCompleter:
             ),
         )
 
+    def _started(
+        self,
+        request: Complete,
+        source: Source,
+        prompt: Prompt,
+        held: Held,
+        claim: Claim,
+        decoding: Decoding,
+    ) -> Start:
+        """Run what is new of the prompt, and with it what may come next."""
+        drafter, guess = None, Guess()
+        if self.guesses:
+            drafter = self._guessing.drafter(
+                prompt, held, claim, request.path, source.language, request.max_tokens
+            )
+            guess = self._lookahead.best(self._guessing.first(held, claim, drafter))
+            guess = replace(guess, tokens=tuple(decoding.worth((), guess.tokens)))
+        new = held.ids[claim.cached :]
+        rows = claim.sequence.extend_guessing(new, guess.tokens, decoding.interrupt)
+        tally = Tally(drafted=len(guess.tokens))
+        return Start(claim.sequence, rows, guess, drafter, self._lookahead, tally)
+
     def _held(self, prompt: Prompt) -> Held:
         if self.heals:
             return Held.back(prompt, self._detokenizer)
-        return Held(prompt.ids, prompt.ids[prompt.prefix_start : prompt.prefix_stop], (), b"")
-
-    def _drafter(
-        self, request: Complete, source: Source, prompt: Prompt, held: Held, claim: Claim
-    ) -> Drafter:
-        """Guesses from prompt, other live sequences, what was said lately, and the repository."""
-        suffix = prompt.ids[: prompt.prefix_start]
-        said = [each.with_lead() for each in self._said]
-        others = [*self._engine.others(claim.sequence), *said, suffix]
-        library = self._index.around(request.path, source.language) if self._index else None
-        return Drafter(held.before, others, len(held.word) + request.max_tokens, library)
-
-    def _first_guess(
-        self, held: Held, claim: Claim, drafter: Drafter | None, decoding: Decoding
-    ) -> Guess:
-        """What to judge in the prompt's last pass; nothing where the prompt is mostly new.
-
-        The same prompt again will be continued as before, and a word given back as it was typed.
-        """
-        new = held.ids[claim.cached :]
-        if drafter is None or len(new) > FEW_NEW or claim.sequence.room <= len(new) + MOST_GUESSES:
-            return Guess()
-        guesses = drafter.guesses(MOST_GUESSES)
-        said = self._last.get(claim.sequence)
-        if said and said.prompt == held.ids:
-            guesses = [Guess(said.tokens, AGAIN)]
-        elif held.word[:-1]:
-            guesses = [Guess(held.word[:-1], AS_TYPED)]
-        guess = self._lookahead.best(guesses)
-        return replace(guess, tokens=tuple(decoding.worth((), guess.tokens)))
+        return Held.nothing(prompt)
 
     def _decoding(
         self, request: Complete, source: Source, held: Held, interrupt: Callable[[], None]
@@ -258,58 +196,6 @@ class ModelCompleter:
             agreement=Agreement(held.text, self._vocabulary),
             interrupt=interrupt,
         )
-
-
-@dataclass(frozen=True)
-class Start:
-    """The end of a prompt, from which every candidate sets out."""
-
-    sequence: LiveSequence
-    rows: Rows
-    guess: Guess
-    drafter: Drafter | None
-    lookahead: Lookahead
-    tally: Tally
-
-
-def continuations(request: Complete, decoding: Decoding, start: Start) -> Iterator[Continuation]:
-    """Continuations of a prompt, one after the other, each after rolling the last one back.
-
-    Twice as many as candidates are wanted, since some will be empty or alike. Greedily, they
-    branch at the first token, the most probable one first; sampled, each has its own seed.
-    """
-    length = len(start.sequence.ids) - len(start.guess.tokens)
-    seed = secrets.randbits(64) if request.seed is None else request.seed
-    attempts = 1 if request.candidates == 1 else 2 * request.candidates
-    firsts: list[int | None] = [None] * attempts
-    again = start
-    if attempts > 1:
-        again = replace(start, rows=start.rows[:1].copy(), guess=Guess())
-        if request.temperature <= 0:
-            logits = decoding.agreement.weighed(again.rows[0], 0)
-            firsts = list(first_tokens(decoding, start.sequence.ids[:length], logits, attempts))
-    for number, first in enumerate(firsts):
-        if number:
-            start = again
-            start.sequence.rewind(length)
-            if start.drafter:
-                start.drafter.reset()
-        ahead = Speculation(
-            start.sequence, start.rows, start.guess, start.drafter, start.lookahead, start.tally
-        )
-        yield decoding.continuation(ahead, Random(f"{seed} {number}"), first)
-        ahead.finish()
-
-
-def first_tokens(
-    decoding: Decoding, ids: Sequence[int], logits: Logits, count: int
-) -> Iterator[int]:
-    """The greedy choice, then the next best tokens that do not end the text at once."""
-    logits = penalised(logits, ids, decoding.sampling.repetition_penalty)
-    best, *others = most_probable(logits, count + len(decoding.stop_ids))
-    yield best
-    others = [t for t in others if t not in decoding.stop_ids and np.isfinite(logits[t])]
-    yield from others[: count - 1]
 
 
 def suggest(continuation: Continuation, source: Source) -> Suggestion:

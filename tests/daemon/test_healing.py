@@ -165,6 +165,19 @@ def test_tokens_of_the_text_before_the_cursor_are_not_counted(
     assert answer.generated_tokens == 3
 
 
+def test_a_prompt_that_is_one_word_stays(fake_graph: Any, tokenizer: Tokenizer) -> None:
+    """Without control code and `<middle>`, nothing would be left to continue."""
+    said = tokenizer.token_to_id("(")
+    completer = ModelCompleter(
+        Engine(fake_graph(lambda past: {said: 1.0}, tokenizer.get_vocab_size())),
+        PromptBuilder(tokenizer, PromptFormat(parts=(), plain=("{control}", "{prefix}"))),
+        Detokenizer(tokenizer),
+        ModelInfo("fake", "", "", (), 512, False),
+    )
+    answer = completer.complete(Complete("enum", max_tokens=1), never)
+    assert (answer.prompt_tokens, answer.suggestions[0].text) == (1, "(")
+
+
 def test_candidates_agree_too(fake_graph: Any, tokenizer: Tokenizer) -> None:
     completer, _ = completer_of(fake_graph, tokenizer, {"": "enum", "en": "um", "enum": "("})
     answer = completer.complete(Complete("x(en", candidates=3), never)

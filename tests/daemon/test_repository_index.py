@@ -72,7 +72,9 @@ def test_outside_a_repository_nothing_is_read(tmp_path: Path) -> None:
 def test_what_followed_in_another_file_is_guessed(repository: Path) -> None:
     index = RepositoryIndex(encode)
     document = str(repository / "pkg" / "new.py")
+    index.busy()
     assert index.around(document, "python") is None  # nothing is read yet, and nobody waits
+    index.idle()
     index.wait(10)
     ngrams = index.around(document, "python")
     assert ngrams is not None
@@ -160,8 +162,9 @@ def test_the_bundled_model_answers_the_same_with_a_repository_and_without(
     document = str(repository / "pkg" / "new.py")
     request = Complete("x = reticulate(splines, amount)\n\n\n" + CODE[:33], path=document)
     first = with_index.complete(request, lambda: False)
-    assert with_index._index is not None and without._index is None
-    with_index._index.wait(30)
+    index = with_index._guessing._index
+    assert index is not None and without._guessing._index is None
+    index.wait(30)
     again = with_index.complete(request, lambda: False)
     assert first.suggestions == again.suggestions
     assert first.suggestions == without.complete(request, lambda: False).suggestions

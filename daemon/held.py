@@ -1,0 +1,42 @@
+"""A prompt whose last word, where the cursor stands in or behind one, is given back.
+
+What is decoded must then begin with the word's text (`healing.Agreement`). Knows prompts and
+tokens; knows no model.
+"""
+
+from dataclasses import dataclass
+
+from autocoder.daemon.detokenizer import Detokenizer
+from autocoder.daemon.healing import MOST_TOKENS, unfinished_word
+from autocoder.daemon.prompt import Prompt
+
+
+@dataclass(frozen=True)
+class Held:
+    """A prompt's ids without those of the unfinished word before the cursor, and the word's text.
+
+    `before` are the prefix's own tokens that remain, `word` those that do not.
+    """
+
+    ids: tuple[int, ...]
+    before: tuple[int, ...]
+    word: tuple[int, ...]
+    text: bytes
+
+    @staticmethod
+    def nothing(prompt: Prompt) -> "Held":
+        """The prompt as it is."""
+        return Held(prompt.ids, prompt.ids[prompt.prefix_start : prompt.prefix_stop], (), b"")
+
+    @staticmethod
+    def back(prompt: Prompt, detokenizer: Detokenizer) -> "Held":
+        """The prompt without its last word; whole where nothing would be left of it."""
+        start, stop = prompt.prefix_start, prompt.prefix_stop
+        prefix = prompt.ids[start:stop]
+        pieces = [detokenizer.bytes_of(token) for token in prefix[-MOST_TOKENS:]]
+        kept = len(prefix) - unfinished_word(pieces)
+        if not prompt.ids[: start + kept] + prompt.ids[stop:]:
+            kept = len(prefix)  # a prompt has one token at least
+        text = b"".join(pieces[len(pieces) - len(prefix) + kept :])
+        ids = prompt.ids[: start + kept] + prompt.ids[stop:]
+        return Held(ids, prefix[:kept], prefix[kept:], text)
