@@ -22,7 +22,7 @@ from autocoder.clients.replies import completion
 from autocoder.daemon import lifecycle
 from autocoder.daemon.connection import connected
 from autocoder.daemon.endpoint import endpoint, prepared
-from autocoder.daemon.engine_runtime import RUNTIMES, conflicting_runtimes
+from autocoder.daemon.engine_runtime import RUNTIMES, conflicting_runtimes, is_installed
 from autocoder.daemon.errors import AutocoderError, DaemonError
 from autocoder.daemon.identity import meant
 from autocoder.daemon.model_folder import load
@@ -104,7 +104,7 @@ def package() -> Finding:
 
 def runtime() -> Finding:
     """Which ONNX Runtime is installed: exactly one of the two packages works."""
-    versions = {name: metadata.version(name) for name in RUNTIMES if _installed(name)}
+    versions = {name: metadata.version(name) for name in RUNTIMES if is_installed(name)}
     text = ", ".join(f"{name} {version}" for name, version in versions.items())
     if conflicting_runtimes():
         remedy = (
@@ -116,13 +116,6 @@ def runtime() -> Finding:
         remedy = "Run: pip install 'autocoder[cpu]', or 'autocoder[cuda]' for an NVIDIA GPU"
         return Finding("runtime", "no ONNX Runtime is installed", True, remedy)
     return Finding("runtime", text, values=versions)
-
-
-def _installed(name: str) -> bool:
-    try:
-        return bool(metadata.version(name))
-    except metadata.PackageNotFoundError:
-        return False
 
 
 def model_folder(model: str | None) -> Finding:

@@ -14,15 +14,16 @@ RUNTIMES = ("onnxruntime", "onnxruntime-gpu")
 
 def conflicting_runtimes() -> tuple[str, ...]:
     """The ONNX Runtime packages installed, if more than one: they overwrite each other's files."""
-    found = tuple(name for name in RUNTIMES if _version(name))
+    found = tuple(name for name in RUNTIMES if is_installed(name))
     return found if len(found) > 1 else ()
 
 
-def _version(package: str) -> str | None:
+def is_installed(package: str) -> bool:
+    """Is a distribution of this name installed?"""
     try:
-        return metadata.version(package)
+        return bool(metadata.version(package))
     except metadata.PackageNotFoundError:
-        return None
+        return False
 
 
 def import_runtime() -> Any:
@@ -37,5 +38,6 @@ def import_runtime() -> Any:
         return importlib.import_module("onnxruntime")
     except ImportError as error:
         raise ModelError(
-            f"ONNX Runtime does not load ({error}); install autocoder[cpu] or autocoder[cuda]"
+            f"ONNX Runtime does not load ({error}); install autocoder[cpu], "
+            "or autocoder[cuda] for an NVIDIA GPU"
         ) from error

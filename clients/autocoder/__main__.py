@@ -78,10 +78,13 @@ def _forget_output() -> None:
 def _missing(name: str, error: ModuleNotFoundError) -> int:
     if (error.name or "").startswith("autocoder"):
         raise error
-    extra = "train" if name in ("train", "export", "eval") else "cpu"
+    from autocoder.daemon.engine_runtime import is_installed
+
+    runtime = "cuda" if is_installed("onnxruntime-gpu") else "cpu"  # one that is there stays
+    extras = f"{runtime},train" if name in ("train", "export", "eval") else runtime
     print(
         f"autocoder {name}: the Python package {error.name!r} is not installed. "
-        f"Install it with: pip install 'autocoder[{extra}]'",
+        f"Install it, and what else this needs, with: pip install 'autocoder[{extras}]'",
         file=sys.stderr,
     )
     return 2
