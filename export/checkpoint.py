@@ -5,6 +5,8 @@ moved `rope_theta` into `rope_parameters`, where 4 does not look and silently ta
 """
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,7 @@ import torch
 from tokenizers import Tokenizer
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
-from autocoder.daemon.errors import ConfigError
+from autocoder.daemon.errors import AutocoderError, ConfigError
 from autocoder.daemon.model_folder import Architecture
 from autocoder.daemon.prompt import PromptFormat
 from autocoder.export.families import Family, family_of
@@ -22,6 +24,7 @@ from autocoder.export.prompts import prompt_format
 from autocoder.export.rewrite import Rotary
 
 CARD = "card.json"
+_BUFFERS = ("inv_freq", "attn.bias", "attn.masked_bias")  # old checkpoints hold what is computed
 
 
 @dataclass(frozen=True)
@@ -42,25 +45,33 @@ class Checkpoint:
 def load_checkpoint(source: str, *, context: int | None = None) -> Checkpoint:
     """Load a local folder, or a model of the hub by name. `context` caps the model's own.
 
-    Raises ConfigError for a missing or contradictory checkpoint, or one of another family.
+    Raises ConfigError for a missing, damaged or contradictory checkpoint, one of another family,
+    or one whose weights are not those that its config asks for.
     """
     folder = _folder(source)
-    record = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    with _readable(folder, "config.json"):
+        record = _record(folder / "config.json")
     family = family_of(str(record.get("model_type")))
     _refuse_unknown_attention(record)
-    config = AutoConfig.from_pretrained(folder)
-    _set_rope(config, record)
-    model: Any = AutoModelForCausalLM.from_pretrained(folder, config=config, dtype=torch.float32)
-    tokenizer, eos = _tokenizer(folder)
+    with _readable(folder, "config.json"):
+        config = AutoConfig.from_pretrained(folder)
+        _set_rope(config, record)
+    model = _model(folder, config)
+    with _readable(folder, "tokenizer"):
+        tokenizer, eos = _tokenizer(folder)
+    with _readable(folder, "prompt format"):
+        prompt = prompt_format(folder, tokenizer, eos)
+    with _readable(folder, CARD):
+        card = _card(folder)
     return Checkpoint(
         folder=folder,
-        model=model.eval(),
+        model=model,
         tokenizer=tokenizer,
         architecture=_architecture(config),
         family=family,
         context=min(config.max_position_embeddings, context or config.max_position_embeddings),
-        prompt=prompt_format(folder, tokenizer, eos),
-        card=_card(folder),
+        prompt=prompt,
+        card=card,
     )
 
 
@@ -97,6 +108,45 @@ def _folder(source: str) -> Path:
         raise ConfigError(
             f"{source!r} is neither a folder nor a model that the hub gives: {error}"
         ) from error
+
+
+@contextmanager
+def _readable(folder: Path, what: str) -> Iterator[None]:
+    """What several libraries raise for a damaged file, each in its own way, as one error."""
+    try:
+        yield
+    except (AutocoderError, ImportError, MemoryError):
+        raise
+    except Exception as error:
+        raise ConfigError(
+            f"cannot read the {what} of {folder}: {type(error).__name__}: {error}; the checkpoint "
+            "is damaged or incomplete, get or write it anew"
+        ) from error
+
+
+def _record(path: Path) -> dict[str, Any]:
+    record = json.loads(path.read_text(encoding="utf-8"))
+    if not isinstance(record, dict):
+        raise ValueError("not a JSON object")
+    return record
+
+
+def _model(folder: Path, config: Any) -> Any:
+    """The weights, every one of them the checkpoint's: transformers makes up what is missing."""
+    auto: Any = AutoModelForCausalLM
+    with _readable(folder, "weights"):
+        model, loaded = auto.from_pretrained(
+            folder, config=config, dtype=torch.float32, output_loading_info=True
+        )
+    surplus = [key for key in loaded["unexpected_keys"] if not key.endswith(_BUFFERS)]
+    for keys, fault in ((loaded["missing_keys"], "lack"), (surplus, "go beyond")):
+        if keys:
+            some = ", ".join(sorted(keys)[:3]) + (", …" if len(keys) > 3 else "")
+            raise ConfigError(
+                f"the weights of {folder} {fault} what config.json asks for, by {len(keys)} "
+                f"({some}): correct config.json, or get the checkpoint anew"
+            )
+    return model.eval()
 
 
 def _refuse_unknown_attention(record: dict[str, Any]) -> None:
@@ -156,4 +206,4 @@ def _architecture(config: Any) -> Architecture:
 
 def _card(folder: Path) -> dict[str, Any]:
     path = folder / CARD
-    return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}
+    return _record(path) if path.is_file() else {}

@@ -14,6 +14,7 @@ from typing import Any
 import onnx
 
 from autocoder.daemon import model_folder
+from autocoder.daemon.engine_runtime import import_runtime
 from autocoder.daemon.engine_session import PREFILL
 from autocoder.daemon.errors import ConfigError
 from autocoder.daemon.model_folder import ModelFolder
@@ -49,11 +50,13 @@ def export(source: str, out: Path, settings: Settings | None = None) -> ModelFol
     """Export a checkpoint (a folder, or a hub name) to the folder `out`, which must not exist.
 
     Raises ConfigError for a checkpoint that cannot be exported, ModelError where the result
-    differs from torch beyond the bounds; nothing is left at `out` then.
+    differs from torch beyond the bounds or no ONNX Runtime is installed; nothing is left at `out`
+    then.
     """
     chosen = settings or Settings()
     if out.exists():
         raise ConfigError(f"{out} exists already; remove it or give another folder")
+    import_runtime()  # optimum and the verification need one: say so before the work
     checkpoint = load_checkpoint(source, context=chosen.context)
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as name:

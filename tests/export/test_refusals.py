@@ -1,14 +1,18 @@
 """What is damaged is refused: a graph by verification, a folder by whoever loads it."""
 
 import json
+import re
 import shutil
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from autocoder.__main__ import main as command_line
 from autocoder.daemon import model_folder
-from autocoder.daemon.errors import ModelError
+from autocoder.daemon.errors import ConfigError, ModelError
 from autocoder.export import exporting
 from autocoder.export.exporting import Settings, export
 from autocoder.export.graph import DecoderGraph
@@ -35,6 +39,80 @@ def test_a_wrong_graph_is_never_written(
 def test_too_great_a_loss_is_refused(llama: Path, tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="worse on the sample"):
         export(str(llama), tmp_path / "model", Settings(bounds=Bounds(max_loss=-0.5)))
+    assert list(tmp_path.iterdir()) == []
+
+
+def changed_config(checkpoint: Path, **fields: object) -> Path:
+    path = checkpoint / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | fields))
+    return checkpoint
+
+
+@pytest.mark.parametrize(("layers", "fault"), [(3, "lack"), (1, "go beyond")])
+def test_weights_and_config_that_do_not_belong_together(
+    checkpoint: Path, tmp_path: Path, layers: int, fault: str
+) -> None:
+    copy = shutil.copytree(checkpoint, tmp_path / "checkpoint")
+    name = "n_layer" if '"n_layer"' in (copy / "config.json").read_text() else "num_hidden_layers"
+    changed_config(copy, **{name: layers})
+    with pytest.raises(ConfigError, match=rf"{fault} what config.json asks for.*\.\d\."):
+        export(str(copy), tmp_path / "model")
+    assert [path.name for path in tmp_path.iterdir()] == ["checkpoint"]
+
+
+def test_weights_of_another_size(llama: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(llama, tmp_path / "checkpoint")
+    changed_config(copy, intermediate_size=17)
+    with pytest.raises(ConfigError, match="cannot read the weights"):
+        export(str(copy), tmp_path / "model")
+
+
+def cut(data: bytes) -> bytes:
+    return data[: len(data) // 2]
+
+
+@pytest.mark.parametrize(
+    ("name", "damage", "what"),
+    [
+        ("config.json", lambda data: b"{", "config.json"),
+        ("config.json", lambda data: b"[]", "config.json"),
+        ("config.json", lambda data: b"\xff\xfe", "config.json"),
+        ("config.json", lambda data: b'{"model_type": "llama", "vocab_size": "many"}', "c|w"),
+        ("model.safetensors", cut, "weights"),
+        ("model.safetensors", lambda data: b"", "weights"),
+        ("model.safetensors", None, "weights"),
+        ("tokenizer.json", cut, "tokenizer"),
+        ("prompt.json", cut, "prompt format"),
+        ("card.json", lambda data: b"{", "card.json"),
+    ],
+)
+def test_a_damaged_checkpoint_is_one_line_with_a_remedy(
+    llama: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    name: str,
+    damage: Callable[[bytes], bytes] | None,
+    what: str,
+) -> None:
+    copy = shutil.copytree(llama, tmp_path / "checkpoint")
+    path = copy / name
+    if damage is None:
+        path.unlink()
+    else:
+        path.write_bytes(damage(path.read_bytes() if path.exists() else b""))
+    assert command_line(["export", str(copy), str(tmp_path / "model")]) == 2
+    told = capsys.readouterr().err
+    assert "Traceback" not in told
+    assert re.search(rf"cannot read the ({what}).* of {copy}: .*anew", told, re.DOTALL)
+    assert not (tmp_path / "model").exists()
+
+
+def test_without_a_runtime_the_two_that_there_are_are_named(
+    llama: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    with pytest.raises(ModelError, match=r"autocoder\[cpu\], or autocoder\[cuda\]"):
+        export(str(llama), tmp_path / "model")
     assert list(tmp_path.iterdir()) == []
 
 
