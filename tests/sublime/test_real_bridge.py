@@ -54,12 +54,17 @@ def test_a_killed_daemon_is_replaced_while_one_types_on(real, place):
 
 
 def test_what_is_under_way_is_cancelled_in_the_daemon(real):
-    editor = real("--slow 5")
-    editor.type("for i in ran").rest(0.4)
+    editor = real("--slow 30")
+    editor.paste("for i in ran")
+    assert editor.wait(lambda: editor.asked)
     editor.open("other")
-    editor.window.run_command("autocoder_show", {"what": "statistics"})
-    assert editor.wait(editor.panel)
-    assert "cancelled: 1" in editor.panel()
+
+    def counted():  # a decoding step later
+        editor.window.run_command("autocoder_show", {"what": "statistics"})
+        editor.rest()
+        return "cancelled: 1" in editor.panel()
+
+    assert editor.wait(counted)
 
 
 def test_a_model_that_cannot_be_loaded_is_said_with_its_remedy(real):
