@@ -260,6 +260,7 @@ def test_five_megabytes_in_one_line_cost_no_more(editor, bridge):
 def test_an_answer_is_on_the_screen_within_10_ms(editor, bridge):
     """From the bridge's writing to the bytes at the terminal, through tmux's pipe-pane."""
     watch = editor.folder / "screen"
+    watch.touch()
     stamp = "import os,sys,time\nwhile b:=os.read(0,65536): os.write(1,b'%f %r\\n'%(time.time(),b))"
     editor.open(after="syntax off")
     script = editor.folder / "stamp.py"

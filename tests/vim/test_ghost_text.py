@@ -176,13 +176,15 @@ def test_typing_through_draws_the_typed_letter_alone(editor, bridge):
     quiet = "let g:loaded_matchparen = 1\nset noruler noshowcmd noshowmode"
     editor.open("print(1)\n", before=quiet, after="syntax off").type("Odef fact(n")
     assert editor.shows("def fact(n):", "    if n < 2:", "        return 1", "", "    return n")
+    assert editor.state()["visible"]
     raw = editor.folder / "raw"
-    editor.pipe(f"cat > {raw}")
+    editor.pipe(f"echo piped > {raw}; cat >> {raw}")
+    assert editor.wait(raw.exists)
     for key in "):":
         editor.type(key).wait(lambda key=key: key in raw.read_text())
-    drawn = re.sub(r"\x1b\[[?\d;]*[a-zA-Z]|\x1b[()].|[\x0e\x0f]", "", raw.read_text())
-    assert drawn == "):"
     assert editor.state()["visible"]
+    drawn = re.sub(r"\x1b\[[?\d;]*[a-zA-Z]|\x1b[()].|[\x0e\x0f]", "", raw.read_text())
+    assert drawn == "piped\n):"
 
 
 def test_backspace_gives_back_what_was_typed_through(editor, bridge):
@@ -243,6 +245,17 @@ def test_folds_stay_as_they_are(editor, bridge):
     assert len(re.findall(r"\+--", editor.screen())) == 2
     editor.keys("Tab", "Escape")
     assert "for i in range(3):" in editor.lines()
+
+
+@pytest.mark.parametrize("sidescroll", [0, 1])
+def test_without_wrap_it_ends_at_the_windows_edge(editor, bridge, sidescroll):
+    bridge.says(("val", "ue_of_what_does_not_fit"))
+    look = f"set nowrap sidescroll={sidescroll}"
+    editor.open("y" * 45 + "\n", after=look).type("Aval")
+    assert editor.shows("y" * 45 + "value_of_what_…")
+    assert editor.cursor() == (48, 0)
+    editor.keys("Tab").type("\x15val")
+    assert editor.shows("value_of_what_does_not_fit")
 
 
 def test_a_long_suggestion_wraps_like_text(editor, bridge):

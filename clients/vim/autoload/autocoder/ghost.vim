@@ -193,7 +193,7 @@ function! s:room(first) abort
   let l:width = s:text_width()
   let [l:column, l:tail] = [s:column(), strdisplaywidth(s:tail(), s:column())]
   if !&wrap || !s:inline
-    return {'rows': winheight(0) - winline(), 'cells': s:unwrapped(l:column, l:width)}
+    return {'rows': winheight(0) - winline(), 'cells': s:right_of_cursor()}
   endif
   let l:top = winline() - 1 - l:column / l:width
   let l:cells = (winheight(0) - l:top) * l:width - l:column - l:tail - 1
@@ -201,7 +201,7 @@ function! s:room(first) abort
   return {'rows': max([0, winheight(0) - l:top - l:used]), 'cells': max([0, l:cells])}
 endfunction
 
-" Overlays end where the screen line does.
-function! s:unwrapped(column, width) abort
-  return has('nvim') && !s:inline ? a:width - a:column % a:width : 1000
+" Overlays end where the screen line does, and without 'wrap' Vim would scroll sideways for more.
+function! s:right_of_cursor() abort
+  return winwidth(0) - wincol() + 1
 endfunction
