@@ -95,7 +95,7 @@ class Prompt:
 
         ending = next(row.endings[0] for row in LANGUAGES if row.name == language)
         lexer = lexer_for(PurePath(f"code{ending}"), "")
-        control = GhostBufferControl(buffer, ghost, lexer, blank_rows=0)
+        control = GhostBufferControl(buffer, ghost, lexer, blank_rows=0, wraps=True)
 
         def prefix(line: int, wrap_count: int) -> StyleAndTextTuples:
             label = f"{language}> " if line == 0 and not wrap_count else " " * (len(language) + 2)

@@ -20,6 +20,11 @@ _ODD = re.compile(
 )
 
 
+def is_odd(character: str) -> bool:
+    """Whether it has no shape of its own, or one that depends on its place."""
+    return bool(_ODD.match(character))
+
+
 def spelt(character: str, column: int) -> str:
     """What stands on the screen for an odd character that comes at `column` (in cells)."""
     code = ord(character)
@@ -45,14 +50,20 @@ def shown(text: str, column: int = 0) -> str:
 
 
 class OddCharacters(Processor):
-    """Draws a line's tabs and odd characters, and tells which column is which character."""
+    """Draws a line's tabs and odd characters, and tells which column is which character.
+
+    `first_column()` is where, in the whole line, the first cell to be drawn stands.
+    """
+
+    def __init__(self, first_column: Callable[[], int] = lambda: 0) -> None:
+        self._first_column = first_column
 
     def apply_transformation(self, transformation_input: TransformationInput) -> Transformation:
         fragments = transformation_input.fragments
         if not _ODD.search(fragment_list_to_text(fragments)):
             return Transformation(fragments)
         drawn: StyleAndTextTuples = []
-        starts, column, position = [], 0, 0
+        starts, column, position = [], self._first_column(), 0
         for style, character, *_ in explode_text_fragments(fragments):
             odd = bool(_ODD.match(character))
             part = spelt(character, column) if odd else character

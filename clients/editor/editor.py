@@ -10,7 +10,6 @@ import contextlib
 import logging
 import signal
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 from prompt_toolkit.application import Application
@@ -26,8 +25,8 @@ from autocoder.clients.editor.colours import editor_style
 from autocoder.clients.editor.edit_buffer import EditBuffer
 from autocoder.clients.editor.file import (
     OpenedFile,
+    Stamp,
     changed_on_disk,
-    is_read_only,
     open_file,
     save_file,
 )
@@ -37,7 +36,7 @@ from autocoder.clients.editor.layout import Screen
 from autocoder.clients.editor.lexing import lexer_for
 from autocoder.clients.editor.prompts import Question
 from autocoder.clients.editor.suggester import Completes, Suggester
-from autocoder.clients.editor.text_format import UnencodableError, encode
+from autocoder.clients.editor.text_format import TextFormat, UnencodableError, as_utf8, encode
 from autocoder.daemon.errors import AutocoderError
 from autocoder.daemon.languages import LANGUAGES, language_of
 
@@ -66,13 +65,15 @@ class Editor:
         self.buffer = EditBuffer(opened.text)
         self.lexer = lexer_for(opened.path, opened.text)
         self.suggester = Suggester(
-            client, str(opened.path.absolute()), str(opened.path), self.language, self._redraw
+            client, str(opened.path.absolute()), str(opened.path), self.language, self._suggested
         )
+        self._told_trouble = ""
         self.message, self.message_is_error = "", False
         self.screen = Screen(self)
         self.app: Application[int] = self._application(input, output)
+        self._copy = recovery.Copy()
         self._kept = opened.text
-        self._abandoned = False
+        self.copy_trouble = ""
         self._greet(opened)
 
     def _application(self, input: Input | None, output: Output | None) -> Application[int]:
@@ -138,15 +139,25 @@ class Editor:
         self._offer_recovery()
 
     def _terminated(self, number: signal.Signals) -> None:
-        self._keep_copy(self.buffer.text)
+        if self.buffer.is_dirty:
+            self._keep_copy(self.buffer.text)
         if not self.app.is_done:
             self.app.exit(result=128 + number)
 
     def _end(self) -> None:
-        if self.buffer.is_dirty and not self._abandoned:
+        if self.buffer.is_dirty:
             self._keep_copy(self.buffer.text)
         else:
-            recovery.forget(self.path)
+            self._copy.forget()
+        self._copy.close()
+
+    def _suggested(self) -> None:
+        """A suggestion or the lack of one is to be shown; why there is none is logged as well."""
+        trouble = self.suggester.state.trouble
+        if trouble and trouble != self._told_trouble:
+            log.warning("no suggestions: %s", trouble)
+        self._told_trouble = trouble
+        self._redraw()
 
     def _redraw(self) -> None:
         self.app.invalidate()
@@ -160,12 +171,27 @@ class Editor:
             if text is not self._kept and self.buffer.is_dirty:
                 await asyncio.to_thread(self._keep_copy, text)
 
-    def _keep_copy(self, text: str) -> None:
+    def _keep_copy(self, text: str) -> bool:
+        """Keep a copy of `text`; whether that worked. It is told when it begins to fail."""
         try:
-            recovery.keep(self.path, text)
-            self._kept = text
+            self._copy.keep(self.path, text, self.stamp)
         except OSError as error:
-            log.warning("no recovery copy: %s", error)
+            trouble = error.strerror or str(error)
+            if trouble != self.copy_trouble:
+                log.warning("no recovery copy of %s: %s", self.path, error)
+                folder = recovery.copies_folder()
+                self.say(f"Unsaved text is not safe: no copy of it in {folder} ({trouble})", True)
+                self._redraw()
+            self.copy_trouble = trouble
+            return False
+        self._kept, self.copy_trouble = text, ""
+        return True
+
+    def _throw_copy_away(self) -> None:
+        """What was typed is given up, yet can be had back for some days."""
+        if self.buffer.is_dirty:
+            self._keep_copy(self.buffer.text)
+        self._copy.throw_away()
 
     def _offer_recovery(self) -> None:
         other = recovery.edited_elsewhere(self.path)
@@ -175,22 +201,40 @@ class Editor:
         if found is None:
             return
         if found.text == self.buffer.text:
-            return recovery.discard(found.file)
+            recovery.discard(found.file)
+            return None if found.file.exists() else self._offer_recovery()
+        since = " The file was changed since." if _digest(found.base) != _digest(self.stamp) else ""
         self.screen.prompts.ask(
             Question(
-                f"Unsaved changes of {found.clock} were left behind.",
+                f"Unsaved changes of {found.clock} were left behind.{since}",
                 {
                     "r": ("recover them", lambda: self._recover(found)),
-                    "d": ("delete them", lambda: recovery.discard(found.file)),
+                    "d": ("delete them", lambda: self._ask_to_delete(found)),
                 },
+                comes_unasked=True,
             )
         )
 
+    def _ask_to_delete(self, found: recovery.Recovery) -> None:
+        def delete() -> None:
+            if not recovery.throw_away(found.file):
+                return self.say(f"{found.file} cannot be moved; it stays", True)
+            self.say(f"Deleted; for some days it is in {recovery.deleted_folder()}")
+            return self._offer_recovery()
+
+        answers = {"enter": ("delete them", delete)}
+        text = f"Delete the unsaved changes of {found.clock}?"
+        self.screen.prompts.ask(Question(text, answers, otherwise=self._offer_recovery))
+
     def _recover(self, found: recovery.Recovery) -> None:
+        """From now on the text is based on what it was based on then: saving asks if need be."""
+        changed = _digest(found.base) != _digest(self.stamp)
+        self.stamp = found.base
         self.buffer.replace(0, len(self.buffer.text), found.text, 0)
-        self._keep_copy(found.text)
-        recovery.discard(found.file)
-        self.say("Recovered. Ctrl-Z shows the file as it is on disk, Ctrl-S saves.")
+        if self._keep_copy(found.text):
+            recovery.discard(found.file)
+        ends = "saving asks, as the file was changed since." if changed else "Ctrl-S saves."
+        self.say(f"Recovered. Ctrl-Z shows the file as it is on disk, {ends}")
 
     # --- messages -----------------------------------------------------------------------------
 
@@ -248,39 +292,52 @@ class Editor:
                     "o": ("overwrite it", lambda: self._write(then)),
                     "r": ("read it anew", self._reload),
                 },
+                comes_unasked=True,
             )
         )
 
     def _write(self, then: Callable[[], None] | None = None) -> None:
+        self._write_to(self.path, self.form, then)
+
+    def _write_to(
+        self, path: Path, form: TextFormat, then: Callable[[], None] | None = None
+    ) -> None:
+        """Write the text there; until that worked, everything stays as it is."""
         text = self.buffer.text
         try:
-            self.stamp = save_file(self.path, encode(text, self.form))
+            stamp = save_file(path, encode(text, form))
         except UnencodableError as error:
-            return self._ask_utf8(error, then)
+            return self._ask_utf8(error, path, form, then)
         except AutocoderError as error:
             return self.say(str(error), True)
+        self.path, self.form, self.stamp = path, form, stamp
         self.buffer.mark_saved(text)
         self.buffer.changes.close_step()
         self.is_new = self.read_only = False
         self._kept = text
-        recovery.forget(self.path)
+        self._copy.forget()
         self.say(f"Saved {self.path} ({text.count(chr(10)) + 1} lines)")
         if then:
             then()
 
-    def _ask_utf8(self, error: UnencodableError, then: Callable[[], None] | None) -> None:
-        def as_utf8() -> None:
-            self.form = replace(self.form, encoding="utf-8", bom=b"", errors="surrogateescape")
-            self._write(then)
-
+    def _ask_utf8(
+        self,
+        error: UnencodableError,
+        path: Path,
+        form: TextFormat,
+        then: Callable[[], None] | None,
+    ) -> None:
         text = str(error).partition(";")[0]
-        self.screen.prompts.ask(Question(f"{text}.", {"u": ("save as UTF-8", as_utf8)}))
+        utf8 = as_utf8(form, self.buffer.text)
+        answers = {"u": ("save as UTF-8", lambda: self._write_to(path, utf8, then))}
+        self.screen.prompts.ask(Question(f"{text}.", answers))
 
     def _reload(self) -> None:
         try:
             opened = open_file(self.path)
         except AutocoderError as error:
             return self.say(str(error), True)
+        self._throw_copy_away()
         cursor = min(self.buffer.cursor_position, len(opened.text))
         self.buffer.replace(0, len(self.buffer.text), opened.text, cursor)
         self.buffer.mark_saved(opened.text)
@@ -295,19 +352,15 @@ class Editor:
         path = Path(name).expanduser()
         if not name.strip() or path == self.path:
             return self.save() if name.strip() else None
+        if path.is_dir():
+            return self.say(f"{path} is a folder; name a file", True)
         if not path.exists():
             return self._move_to(path)
         answers = {"o": ("overwrite it", lambda: self._move_to(path))}
-        self.screen.prompts.ask(Question(f"{path} exists.", answers))
+        self.screen.prompts.ask(Question(f"{path} exists.", answers, comes_unasked=True))
 
     def _move_to(self, path: Path) -> None:
-        before = self.path, self.stamp, self.is_new, self.read_only
-        recovery.forget(self.path)
-        self.path, self.stamp = path, None
-        self.read_only = path.exists() and is_read_only(path)
-        self._write(then=self._renamed)
-        if self.stamp is None and not self.screen.prompts.active():
-            self.path, self.stamp, self.is_new, self.read_only = before
+        self._write_to(path, self.form, then=self._renamed)
 
     def _renamed(self) -> None:
         """Another name may mean another language."""
@@ -327,7 +380,8 @@ class Editor:
         self.screen.prompts.ask(Question(f"{self.path.name} has unsaved changes.", answers))
 
     def _abandon(self) -> None:
-        self._abandoned = True
+        self._throw_copy_away()
+        self.buffer.mark_saved(self.buffer.text)  # so that no copy is left behind
         self._exit()
 
     def _exit(self) -> None:
@@ -374,6 +428,17 @@ class Editor:
         direction = SearchDirection.FORWARD if step > 0 else SearchDirection.BACKWARD
         state.direction = direction
         self.buffer.apply_search(state, include_current_position=False)
+        self.tell_missing(state.text)
+
+    def count(self, wanted: str) -> int:
+        """How often the text holds `wanted`; in small letters it stands for capitals as well."""
+        text = self.buffer.text
+        return text.lower().count(wanted) if wanted.islower() else text.count(wanted)
+
+    def tell_missing(self, wanted: str) -> None:
+        """Say so where a search finds nothing."""
+        if wanted and not self.count(wanted):
+            self.say(f"{wanted!r} is not found", True)
 
     def ask_replace(self) -> None:
         """Ask for two texts and replace the one by the other throughout."""
@@ -421,3 +486,8 @@ class Editor:
         """Comment the line or the selected lines out or in."""
         mark = next((row.line_comment for row in LANGUAGES if row.name == self.language), "#")
         actions.toggle_comment(self.buffer, mark)
+
+
+def _digest(stamp: Stamp | None) -> str:
+    """Tells apart what files hold; "" where there is none."""
+    return stamp.digest if stamp else ""

@@ -2,7 +2,8 @@
 
 prompt-toolkit's processors map a line to a line, so they cannot push lines down. This wraps the
 finished content instead. Blank rows after the end keep room below the cursor, so that ghost text
-appearing never scrolls the window. Knows no suggestions: it is told the ghost by a function.
+appearing never scrolls the window. Sideways it scrolls by itself, as the toolkit walks all of a
+line that is scrolled. Knows no suggestions: it is told the ghost by a function.
 """
 
 from collections.abc import Callable
@@ -14,11 +15,22 @@ from prompt_toolkit.buffer import Buffer
 from prompt_toolkit.data_structures import Point
 from prompt_toolkit.document import Document
 from prompt_toolkit.formatted_text import StyleAndTextTuples, fragment_list_to_text
-from prompt_toolkit.layout.controls import BufferControl, SearchBufferControl, UIContent
+from prompt_toolkit.layout.controls import (
+    BufferControl,
+    SearchBufferControl,
+    UIContent,
+    _ProcessedLine,
+)
+from prompt_toolkit.layout.processors import (
+    HighlightIncrementalSearchProcessor,
+    HighlightSearchProcessor,
+    HighlightSelectionProcessor,
+)
 from prompt_toolkit.lexers import Lexer
 from prompt_toolkit.mouse_events import MouseEvent, MouseEventType
 
 from autocoder.clients.editor.display import OddCharacters, shown, split_at, width_of
+from autocoder.clients.editor.sideways import Sideways
 
 if TYPE_CHECKING:
     from prompt_toolkit.key_binding.key_bindings import NotImplementedOrNone
@@ -88,6 +100,7 @@ class GhostContent(UIContent):
 
 def _ghost_lines(base: UIContent, ghost: tuple[str, ...]) -> list[StyleAndTextTuples]:
     head, tail = split_at(base.get_line(base.cursor_position.y), base.cursor_position.x)
+    # Scrolled sideways, the lines that are all ghost begin at the left: else none would be seen.
     drawn: list[StyleAndTextTuples] = [[(GHOST, line)] for line in ghost]
     drawn[0] = [*head, *drawn[0], *([] if len(drawn) > 1 else tail)]
     if len(drawn) > 1:
@@ -107,18 +120,36 @@ class GhostBufferControl(BufferControl):
         search: SearchBufferControl | None = None,
         wheel: Callable[[int], None] | None = None,
         blank_rows: int = BLANK_ROWS,
+        wraps: bool = False,
     ) -> None:
+        """A window that `wraps` lines gets them whole; any other must not scroll sideways."""
+        self._sideways = Sideways()
         super().__init__(
             buffer,
-            input_processors=[OddCharacters()],
+            input_processors=[
+                self._sideways,
+                HighlightSearchProcessor(),
+                HighlightIncrementalSearchProcessor(),
+                HighlightSelectionProcessor(),
+                OddCharacters(lambda: self._sideways.left),
+            ],
+            include_default_input_processors=False,
             lexer=lexer,
             search_buffer_control=search,
             preview_search=True,
             focus_on_click=True,
         )
-        self._ghost, self._wheel, self._blank_rows = ghost, wheel, blank_rows
+        self._ghost, self._wheel = ghost, wheel
+        self._blank_rows, self._wraps = blank_rows, wraps
         self._rows: Rows | None = None
         self._dragged = False
+
+    def _create_get_processed_line_func(
+        self, document: Document, width: int, height: int
+    ) -> Callable[[int], _ProcessedLine]:
+        if not self._wraps:
+            self._sideways.follow(document, width)
+        return super()._create_get_processed_line_func(document, width, height)
 
     def create_content(self, width: int, height: int, preview_search: bool = False) -> GhostContent:
         """The content for the screen; the ghost only where one types."""
@@ -132,7 +163,8 @@ class GhostBufferControl(BufferControl):
     def _lines(self, base: UIContent, text: str) -> tuple[str, ...]:
         head, _ = split_at(base.get_line(base.cursor_position.y), base.cursor_position.x)
         first, *others = text.split("\n")
-        return (shown(first, width_of(head)), *map(shown, others))
+        column = self._sideways.left + width_of(head)
+        return (shown(first, column), *map(shown, others))
 
     def mouse_handler(self, mouse_event: MouseEvent) -> "NotImplementedOrNone":
         """Clicks land where the text is without the ghost.

@@ -12,13 +12,13 @@ from prompt_toolkit.formatted_text import StyleAndTextTuples
 from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
 from prompt_toolkit.key_binding.bindings.search import (
     abort_search,
-    accept_search,
     forward_incremental_search,
     reverse_incremental_search,
 )
 from prompt_toolkit.keys import Keys
 from prompt_toolkit.layout import (
     ConditionalContainer,
+    Dimension,
     Float,
     FloatContainer,
     FormattedTextControl,
@@ -29,6 +29,7 @@ from prompt_toolkit.layout import (
     Window,
     WindowAlign,
 )
+from prompt_toolkit.search import accept_search
 from prompt_toolkit.widgets import Frame, SearchToolbar
 
 from autocoder.clients.editor.ghost_control import GhostBufferControl
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
 
 ROWS_ABOVE_CURSOR, ROWS_BELOW_CURSOR = 2, 5
 WHEEL_ROWS = 3
+MESSAGE_ROWS = 4
 HINTS = (("Tab", "accept"), ("Alt-→", "word"), ("Ctrl-E", "line"), ("Esc", "dismiss"))
 IDLE = (("Ctrl-S", "save"), ("Ctrl-Q", "leave"), ("Ctrl-F", "find"), ("F1", "all keys"))
 
@@ -55,14 +57,15 @@ class Screen:
             backward_search_prompt=" Find backward: ",
             ignore_case=Condition(lambda: self.search.search_buffer.text.islower()),
         )
-        self.search.control.key_bindings = search_keys()
+        self.search.control.key_bindings = search_keys(self._accept_search)
         self.control = GhostBufferControl(
             editor.buffer, editor.suggester.ghost, editor.lexer, self.search.control, self._wheel
         )
         self.window = Window(
             self.control,
             left_margins=[LineNumbers()],
-            scroll_offsets=ScrollOffsets(top=ROWS_ABOVE_CURSOR, bottom=ROWS_BELOW_CURSOR, right=4),
+            scroll_offsets=ScrollOffsets(top=ROWS_ABOVE_CURSOR, bottom=ROWS_BELOW_CURSOR),
+            get_horizontal_scroll=lambda window: 0,
         )
         self.prompts: Prompts = Prompts(lambda: self.layout.focus(self.window))
         self._help_row = 0
@@ -79,9 +82,7 @@ class Screen:
     def _containers(self) -> FloatContainer:
         helping = has_focus(self._help)
         searching = has_focus(self.search.control)
-        message = ConditionalContainer(
-            Window(FormattedTextControl(self._message), height=1), ~self.prompts.active & ~searching
-        )
+        message = ConditionalContainer(self._message_window(), ~self.prompts.active & ~searching)
         found = Window(FormattedTextControl(self._matches), align=WindowAlign.RIGHT, height=1)
         body = HSplit(
             [
@@ -94,6 +95,12 @@ class Screen:
         )
         frame = ConditionalContainer(Frame(self._help_window, style="class:help"), helping)
         return FloatContainer(body, [Float(frame)])
+
+    def _message_window(self) -> Window:
+        """One row, or as many as it takes to read a message to its end."""
+        rows = Dimension(min=1, max=MESSAGE_ROWS)
+        control = FormattedTextControl(self._message)
+        return Window(control, height=rows, wrap_lines=True, dont_extend_height=True)
 
     def _status_bar(self) -> VSplit:
         left = Window(FormattedTextControl(self._status_left), style="class:status")
@@ -113,6 +120,7 @@ class Screen:
                 (" ●", editor.buffer.is_dirty),
                 (" [new]", editor.is_new),
                 (" [read-only]", editor.read_only),
+                (" [no recovery copy]", bool(editor.copy_trouble)),
             )
             if holds
         )
@@ -129,7 +137,7 @@ class Screen:
         if not state.enabled:
             return "suggestions off (F4)"
         if state.trouble:
-            return f"no suggestions: {_short(state.trouble)}"
+            return "no suggestions"
         if state.latency_ms is None:
             return state.model or "starting …"
         return f"{state.model} {state.latency_ms:.0f} ms".strip()
@@ -139,6 +147,9 @@ class Screen:
         if editor.message:
             style = "class:message.error" if editor.message_is_error else "class:message"
             return [(style, f" {editor.message}")]
+        state = editor.suggester.state
+        if state.trouble and state.enabled:
+            return [("class:message.error", f" no suggestions: {state.trouble}")]
         hints = HINTS if editor.suggester.ghost(editor.buffer.document) else IDLE
         drawn: StyleAndTextTuples = []
         for key, word in hints:
@@ -146,11 +157,16 @@ class Screen:
         return drawn
 
     def _matches(self) -> StyleAndTextTuples:
-        wanted, text = self.search.search_buffer.text, self._editor.buffer.text
+        wanted = self.search.search_buffer.text
         if not wanted:
             return []
-        count = text.lower().count(wanted) if wanted.islower() else text.count(wanted)
+        count = self._editor.count(wanted)
         return [("class:message" if count else "class:message.error", f"{count} found ")]
+
+    def _accept_search(self, event: KeyPressEvent) -> None:
+        wanted = self.search.search_buffer.text
+        accept_search()
+        self._editor.tell_missing(wanted or self.control.search_state.text)
 
     def _wheel(self, direction: int) -> None:
         """Scroll, and take the cursor along only where it would leave the window."""
@@ -198,10 +214,10 @@ class Screen:
         return keys
 
 
-def search_keys() -> KeyBindings:
+def search_keys(accept: Callable[[KeyPressEvent], None]) -> KeyBindings:
     """Keys while the search line has the focus."""
     keys = KeyBindings()
-    keys.add("enter")(accept_search)
+    keys.add("enter")(accept)
     for key in ("escape", "c-c", "c-g"):
         keys.add(key, eager=True)(abort_search)
     for key in ("down", "f3", "c-n", "c-f"):
@@ -209,7 +225,3 @@ def search_keys() -> KeyBindings:
     for key in ("up", "c-p"):
         keys.add(key)(reverse_incremental_search)
     return keys
-
-
-def _short(text: str, limit: int = 40) -> str:
-    return text if len(text) <= limit else text[: limit - 1] + "…"

@@ -23,7 +23,7 @@ from pygments.util import ClassNotFound
 
 MIN_LINES, MAX_LINES = 20, 200
 KEPT_PIECES = 400
-LONGEST_LINE = 2000  # a minified line is not worth its time
+LONGEST_LINE = 2000  # a minified line is not worth its time: it stays plain
 
 _PYTHON_START = re.compile(
     r"[ \t]*(?:async def|def|class|@)|if|for|while|try|with|import|from|[A-Z_]+ ?="
@@ -64,8 +64,11 @@ class PieceLexer(DisplayLexer):
                 if not starts:
                     starts.extend(accumulate((len(text) + 1 for text in lines), initial=0))
                 start, stop = self._piece(document.text, lines, starts, number)
-                coloured = self._coloured("\n".join(lines[start:stop]))
-                found.update(enumerate(coloured, start))
+                short = ["" if _is_long(text) else text for text in lines[start:stop]]
+                found.update(enumerate(self._coloured("\n".join(short)), start))
+                found.update(
+                    (n, [("", lines[n])]) for n in range(start, stop) if _is_long(lines[n])
+                )
             return found.get(number, [])
 
         return line
@@ -113,8 +116,6 @@ class PieceLexer(DisplayLexer):
         return known
 
     def _lexed(self, piece: str) -> list[StyleAndTextTuples]:
-        if max(map(len, piece.split("\n"))) > LONGEST_LINE:
-            return [[("", line)] for line in piece.split("\n")]
         lines: list[StyleAndTextTuples] = [[]]
         for _, token, value in self._lexer.get_tokens_unprocessed(piece):
             style = "class:" + pygments_token_to_classname(token) if token is not Token.Text else ""
@@ -122,6 +123,10 @@ class PieceLexer(DisplayLexer):
             lines[-1].append((style, first))
             lines.extend([(style, other)] for other in others)
         return lines
+
+
+def _is_long(line: str) -> bool:
+    return len(line) > LONGEST_LINE
 
 
 def _may_precede(line: str) -> bool:

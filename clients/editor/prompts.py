@@ -1,8 +1,10 @@
 """The bottom line when it asks: a question answered by one key, or a short text.
 
-Knows no files: whoever asks gives the answers' actions.
+A question that nobody expects takes no answer from somebody who is typing: a key counts after
+a moment without any. Knows no files: whoever asks gives the answers' actions.
 """
 
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
@@ -19,13 +21,21 @@ from prompt_toolkit.layout.containers import AnyContainer
 from prompt_toolkit.layout.controls import BufferControl
 from prompt_toolkit.layout.processors import BeforeInput
 
+QUIET_S = 0.4  # somebody who reads a question takes longer
+
 
 @dataclass(frozen=True)
 class Question:
-    """`text` is asked; each key of `answers` has a word for people and an action."""
+    """`text` is asked; each key of `answers` has a word for people and an action.
+
+    One that `comes_unasked` may come while the user types. Keys that are no answer do nothing, or
+    what `otherwise` says; Escape then does that too.
+    """
 
     text: str
     answers: Mapping[str, tuple[str, Callable[[], None]]] = field(default_factory=dict)
+    comes_unasked: bool = False
+    otherwise: Callable[[], None] | None = None
 
 
 class Prompts:
@@ -34,6 +44,7 @@ class Prompts:
     def __init__(self, give_back_focus: Callable[[], None]) -> None:
         self._give_back_focus = give_back_focus
         self._question: Question | None = None
+        self._disturbed_at: float | None = None
         self._label = ""
         self._on_text: Callable[[str], None] = _nothing
         self._choice = FormattedTextControl(
@@ -55,7 +66,7 @@ class Prompts:
 
     def ask(self, question: Question) -> None:
         """Ask for one key. Escape answers nothing."""
-        self._question = question
+        self._question, self._disturbed_at = question, None
         get_app().layout.focus(self._choice)
 
     def ask_text(
@@ -74,26 +85,46 @@ class Prompts:
     def _question_text(self) -> StyleAndTextTuples:
         if self._question is None:
             return []
+        if self._disturbed_at is None:
+            self._disturbed_at = time.monotonic()
         drawn: StyleAndTextTuples = [("class:question", f" {self._question.text}  ")]
         for key, (word, _) in self._question.answers.items():
-            drawn += [("class:message.key", f" {key} "), ("", f"{word}  ")]
+            drawn += [("class:message.key", f" {key.capitalize() if key[1:] else key} ")]
+            drawn += [("", f"{word}  ")]
         return [*drawn, ("class:message.key", " Esc "), ("", "go back")]
 
     def _choice_keys(self) -> KeyBindings:
         keys = KeyBindings()
 
-        @keys.add(Keys.Any)
-        def _(event: KeyPressEvent) -> None:
-            answers = self._question.answers if self._question else {}
-            if event.data.lower() in answers:
-                self._close()
-                answers[event.data.lower()][1]()
-
+        keys.add(Keys.Any)(lambda event: self._answer(event.data.lower()))
+        keys.add("enter")(lambda event: self._answer("enter"))
         for key in ("escape", "c-c", "c-g"):
-            keys.add(key, eager=True)(lambda event: self._close())
-        for ignored in (Keys.BracketedPaste, "enter", "tab", "up", "down", "left", "right"):
-            keys.add(ignored)(lambda event: None)
+            keys.add(key, eager=True)(lambda event: self._decline())
+        for ignored in (Keys.BracketedPaste, "tab", "up", "down", "left", "right"):
+            keys.add(ignored)(lambda event: self._answer(""))
         return keys
+
+    def _answer(self, key: str) -> None:
+        question = self._question
+        if question is None or (question.comes_unasked and self._is_typing()):
+            return
+        if key in question.answers:
+            self._close()
+            question.answers[key][1]()
+        elif question.otherwise:
+            self._decline()
+
+    def _is_typing(self) -> bool:
+        """Whether the last key, or the question's appearance, was but a moment ago."""
+        last, now = self._disturbed_at, time.monotonic()
+        self._disturbed_at = now
+        return last is None or now - last < QUIET_S
+
+    def _decline(self) -> None:
+        otherwise = self._question.otherwise if self._question else None
+        self._close()
+        if otherwise:
+            otherwise()
 
     def _line_keys(self) -> KeyBindings:
         keys = KeyBindings()

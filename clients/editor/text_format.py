@@ -70,6 +70,12 @@ def encode(text: str, form: TextFormat) -> bytes:
         ) from error
 
 
+def as_utf8(form: TextFormat, text: str) -> TextFormat:
+    """The same with UTF-8, which takes every text; undecodable bytes in it stay what they are."""
+    raw = any("\udc80" <= character <= "\udcff" for character in set(text))
+    return replace(form, encoding="utf-8", bom=b"", errors="surrogateescape" if raw else "strict")
+
+
 def _candidates(data: bytes) -> Iterator[TextFormat]:
     for bom, encoding in _BOMS:
         if data.startswith(bom):

@@ -2,9 +2,10 @@
 
 import asyncio
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from prompt_toolkit.input import PipeInput, create_pipe_input
@@ -12,10 +13,14 @@ from prompt_toolkit.output import DummyOutput
 
 from autocoder.clients.editor.editor import Editor
 from autocoder.clients.editor.file import open_file
+from autocoder.clients.editor.prompts import QUIET_S
+from autocoder.clients.editor.recovery import copies_folder, deleted_folder
 from autocoder.daemon.errors import DaemonError
 from autocoder.daemon.protocol import Complete, Completion, Greeting, ModelInfo, Suggestion
 
 CTRL_Q, CTRL_S, CTRL_Z, ESC, ENTER, TAB = "\x11", "\x13", "\x1a", "\x1b", "\r", "\t"
+F2, CLEAR_LINE = "\x1bOQ", "\x15"
+READ_IT = ""  # a moment without keys, as somebody takes who reads a question
 
 
 class Daemonless:
@@ -69,7 +74,7 @@ def drive(path: Path, *keys: str, client: Daemonless | None = None, pause_s: flo
 
         async def press() -> None:
             for key in keys:
-                await asyncio.sleep(pause_s)
+                await asyncio.sleep(pause_s if key != READ_IT else 2 * QUIET_S)
                 pipe.send_text(key)
                 if key == ESC:  # a key right after it would make an Alt chord
                     await asyncio.sleep(0.3)
@@ -86,6 +91,26 @@ def drive(path: Path, *keys: str, client: Daemonless | None = None, pause_s: flo
 
         asyncio.run(main())
         return editor.buffer.text
+
+
+async def both(editor: Editor, presses: Coroutine[Any, Any, None]) -> None:
+    """Run the editor while keys are pressed; what goes wrong there ends it."""
+    running = asyncio.create_task(editor.run_async())
+    try:
+        await asyncio.wait_for(presses, 20)
+        await asyncio.wait_for(running, 10)
+    finally:
+        running.cancel()
+
+
+async def until(seen: Callable[[], bool]) -> None:
+    while not seen():
+        await asyncio.sleep(0.05)
+
+
+def copies() -> list[Path]:
+    """The recovery copies of living editors and dead ones."""
+    return [file for file in copies_folder().glob("*") if file.is_file()]
 
 
 def test_typing_and_saving_without_any_daemon(tmp_path: Path) -> None:
@@ -131,10 +156,10 @@ def test_a_file_changed_meanwhile_is_not_overwritten_unasked(tmp_path: Path) -> 
     drive(path, "x", CTRL_S, ESC, client=Meddler())
     assert path.read_text() == "theirs"
     path.write_text("old")
-    drive(path, "x", CTRL_S, "o", client=Meddler())
+    drive(path, "x", CTRL_S, READ_IT, "o", client=Meddler())
     assert path.read_text() == "xold"
     path.write_text("old")
-    assert drive(path, "x", CTRL_S, "r", client=Meddler()) == "theirs"
+    assert drive(path, "x", CTRL_S, READ_IT, "r", client=Meddler()) == "theirs"
 
 
 def test_what_latin_1_lacks_can_be_saved_as_utf_8(tmp_path: Path) -> None:
@@ -150,11 +175,99 @@ def test_saving_under_another_name(tmp_path: Path) -> None:
     path, other = tmp_path / "a.py", tmp_path / "b.py"
     path.write_text("old")
     other.write_text("precious")
-    clear_line = "\x15"
-    drive(path, "x", "\x1bOQ", clear_line, str(other), ENTER, ESC)
+    drive(path, "x", F2, CLEAR_LINE, str(other), ENTER, ESC)
     assert other.read_text() == "precious"
-    drive(path, "x", "\x1bOQ", clear_line, str(other), ENTER, "o")
+    drive(path, "x", F2, CLEAR_LINE, str(other), ENTER, READ_IT, "o")
     assert (path.read_text(), other.read_text()) == ("old", "xold")
+
+
+@pytest.mark.parametrize("target", ["/nonexistent/x.py", "/", "other.py"])
+def test_a_save_as_that_fails_or_is_declined_changes_nothing(tmp_path: Path, target: str) -> None:
+    """`other.py` is declined: it would have to be UTF-8, and Escape goes back."""
+    path = tmp_path / "a.py"
+    path.write_bytes("é".encode("latin-1"))
+    with editor_on(path, Daemonless()) as (editor, pipe):
+
+        async def press() -> None:
+            await asyncio.sleep(0.1)
+            pipe.send_text("€")
+            await until(lambda: bool(copies()))
+            for key in (F2, CLEAR_LINE, str(tmp_path / target), ENTER, ESC):
+                await asyncio.sleep(0.1)
+                pipe.send_text(key)
+            await asyncio.sleep(0.5)
+            assert (editor.path, editor.form.label) == (path, "latin-1 LF")
+            (copy,) = copies()
+            assert copy.read_text().endswith("\n€é")
+            editor.leave()
+            pipe.send_text("d")
+
+        asyncio.run(both(editor, press()))
+    assert path.read_bytes() == "é".encode("latin-1")
+    assert not (tmp_path / "other.py").exists()
+
+
+def test_a_save_as_leaves_no_copy_of_what_is_saved(tmp_path: Path) -> None:
+    path, other = tmp_path / "a.py", tmp_path / "b.py"
+    drive(path, "x", F2, CLEAR_LINE, str(other), ENTER, "y", CTRL_S)
+    assert not path.exists() and other.read_text() == "xy" and copies() == []
+
+
+def test_latin_1_saved_as_utf_8_has_no_raw_bytes(tmp_path: Path) -> None:
+    path = tmp_path / "a.py"
+    path.write_bytes("é".encode("latin-1"))
+    with editor_on(path, Daemonless()) as (editor, pipe):
+
+        async def press() -> None:
+            for key in ("€", CTRL_S, "u", CTRL_Q):
+                await asyncio.sleep(0.1)
+                pipe.send_text(key)
+
+        asyncio.run(both(editor, press()))
+        assert editor.form.label == "utf-8 LF"
+
+
+def test_unsaved_text_that_cannot_be_kept_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "file"))
+    with editor_on(tmp_path / "a.py", Daemonless()) as (editor, pipe):
+
+        async def press() -> None:
+            await asyncio.sleep(0.1)
+            pipe.send_text("x")
+            await until(lambda: bool(editor.copy_trouble))
+            assert editor.message.startswith("Unsaved text is not safe")
+            editor.leave()
+            pipe.send_text("d")
+
+        asyncio.run(both(editor, press()))
+
+
+def test_reading_anew_and_discarding_can_be_had_back(tmp_path: Path) -> None:
+    path = tmp_path / "a.py"
+    path.write_text("old")
+    drive(path, "mine ", CTRL_Q, "d")
+    (kept,) = deleted_folder().iterdir()
+    assert kept.read_text().endswith("\nmine old") and copies() == []
+
+
+def test_a_search_that_finds_nothing_says_so(tmp_path: Path) -> None:
+    path = tmp_path / "a.py"
+    path.write_text("one two")
+    with editor_on(path, Daemonless()) as (editor, pipe):
+
+        async def press() -> None:
+            for key, said in (("tow", "'tow' is not found"), ("two", "")):
+                for part in ("\x06", CLEAR_LINE, key, ENTER):
+                    await asyncio.sleep(0.1)
+                    pipe.send_text(part)
+                await asyncio.sleep(0.2)
+                assert editor.message == said
+            editor.leave()
+
+        asyncio.run(both(editor, press()))
 
 
 def test_replacing_throughout(tmp_path: Path) -> None:

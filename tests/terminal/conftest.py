@@ -112,6 +112,12 @@ class Terminal:
             self.send("\r" if character == "\n" else character)
             self.read(pause)
 
+    def answer(self, key: str) -> None:
+        """Answer a question after the moment that it takes to read it."""
+        self.read(0.6)
+        self.send("\r" if key == "enter" else key)
+        self.read(0.1)
+
     def send(self, data: str) -> None:
         os.write(self._fd, data.encode())
 

@@ -1,6 +1,7 @@
 """Not a byte is lost: files through the real editor, and editors that end badly."""
 
 import codecs
+import json
 import os
 import signal
 import time
@@ -24,6 +25,27 @@ NASTY = {
     "tabs and wide": "\tdef f():\n\t\treturn '日本'\n".encode(),
     "a long line": b"x" * 20_000 + b"\n",
 }
+
+
+def copies(state_folder: Path) -> list[Path]:
+    """The recovery copies that are written to their end."""
+    files = (state_folder / "recovery").iterdir()
+    return [file for file in files if file.is_file() and file.suffix != ".new"]
+
+
+def logged(state_folder: Path) -> str:
+    log = state_folder / "edit.log"
+    return log.read_text() if log.exists() else ""
+
+
+def left_behind(edit, state_folder: Path, content: str, typed: str) -> None:
+    """An editor on a.py is killed with unsaved text."""
+    terminal = edit(content)
+    terminal.type(typed)
+    terminal.wait(lambda: (state_folder / "recovery").exists())
+    terminal.wait(lambda: any(typed.encode() in f.read_bytes() for f in copies(state_folder)))
+    terminal.process.kill()
+    terminal.end()
 
 
 @pytest.mark.parametrize("data", NASTY.values(), ids=NASTY.keys())
@@ -96,7 +118,7 @@ def test_a_change_on_disk_is_noticed_before_overwriting(edit, script, work: Path
     terminal.press("ctrl-s")
     terminal.wait_for("changed by another program")
     assert (work / "a.py").read_text() == "theirs\n"
-    terminal.type("o")
+    terminal.answer("o")
     terminal.wait_for("Saved")
     assert (work / "a.py").read_text() == "xold\n"
 
@@ -113,7 +135,7 @@ def test_unsaved_text_is_offered_after_a_bad_end(edit, script, work: Path, numbe
     assert (work / "a.py").read_text() == "old\n"
     again = edit(None)
     again.wait_for("were left behind")
-    again.type("r")
+    again.answer("r")
     again.wait_for("precious old")
     again.press("ctrl-s")
     again.wait_for("Saved")
@@ -134,7 +156,8 @@ def test_a_closed_terminal_ends_it_and_keeps_the_text(
     terminal.wait_for("precious old")
     terminal.hang_up()
     terminal.end()
-    assert any(b"precious old" in f.read_bytes() for f in (state_folder / "recovery").iterdir())
+    assert any(b"precious old" in file.read_bytes() for file in copies(state_folder))
+    assert "Traceback" not in logged(state_folder)
 
 
 def test_the_recovered_text_can_be_deleted(edit, script, state_folder: Path) -> None:
@@ -146,11 +169,80 @@ def test_the_recovered_text_can_be_deleted(edit, script, state_folder: Path) -> 
     terminal.end()
     again = edit(None)
     again.wait_for("were left behind")
-    again.type("d")
-    again.settle()
-    assert list((state_folder / "recovery").iterdir()) == []
+    again.answer("d")
+    again.wait_for("Enter")
+    again.press("enter")
+    again.wait_for("for some days it is in")
+    assert copies(state_folder) == []
+    (kept,) = (state_folder / "recovery" / "deleted").iterdir()
+    assert kept.read_bytes().endswith(b"\nunwanted old\n")
     again.press("ctrl-q")
     assert again.end() == 0
+
+
+def test_typing_ahead_deletes_no_copy(edit, script, state_folder: Path) -> None:
+    script.answer({})
+    left_behind(edit, state_folder, "old\n", "precious ")
+    again = edit(None)
+    again.wait_for("were left behind")
+    again.type("def d(d):\nd")
+    again.settle()
+    again.answer("d")
+    again.wait_for("Delete the unsaved")
+    again.type("def d(d):")
+    again.wait_for("were left behind")
+    assert len(copies(state_folder)) == 1
+    again.answer("r")
+    again.wait_for("precious old")
+
+
+def test_a_copy_is_offered_though_its_process_id_lives_again(
+    edit, script, state_folder: Path
+) -> None:
+    script.answer({})
+    left_behind(edit, state_folder, "old\n", "precious ")
+    (copy,) = copies(state_folder)
+    dead = json.loads(copy.read_bytes().partition(b"\n")[0])["pid"]
+    living = str(os.getpid())
+    copy.write_bytes(copy.read_bytes().replace(f": {dead}".encode(), f": {living}".encode()))
+    copy.rename(copy.with_name(copy.name.replace(f"-{dead}", f"-{living}")))
+    again = edit(None)
+    again.wait_for("were left behind")
+    assert not again.shows("Another editor")
+
+
+def test_what_came_on_disk_after_a_crash_is_not_overwritten_unasked(
+    edit, script, work: Path, state_folder: Path
+) -> None:
+    script.answer({})
+    left_behind(edit, state_folder, "old\n", "precious ")
+    (work / "a.py").write_text("old\ntheirs\n")
+    again = edit(None)
+    again.wait_for("The file was changed since")
+    again.answer("r")
+    again.wait_for("precious old")
+    again.press("ctrl-s")
+    again.wait_for("was changed by another program")
+    assert (work / "a.py").read_text() == "old\ntheirs\n"
+    again.press("esc")
+    again.type("x")
+    again.process.kill()
+    again.end()
+    third = edit(None)  # the recovered text is still known to be the older one
+    third.wait_for("The file was changed since")
+
+
+def test_a_failed_save_as_keeps_the_recovery_copy(edit, script, state_folder: Path) -> None:
+    script.answer({})
+    terminal = edit("old\n")
+    terminal.type("precious ")
+    terminal.wait(lambda: (state_folder / "recovery").exists() and copies(state_folder))
+    terminal.press("f2", "ctrl-u")
+    terminal.type("/nonexistent/x.py\n")
+    terminal.wait_for("cannot be saved")
+    terminal.process.kill()
+    terminal.end()
+    edit(None).wait_for("were left behind")
 
 
 def test_discarding_leaves_nothing_behind(edit, script, state_folder: Path) -> None:
@@ -158,11 +250,11 @@ def test_discarding_leaves_nothing_behind(edit, script, state_folder: Path) -> N
     terminal = edit("old\n")
     terminal.type("x")
     terminal.read(1.5)
-    assert len(list((state_folder / "recovery").iterdir())) == 1
+    assert len(copies(state_folder)) == 1
     terminal.press("ctrl-q")
     terminal.type("d")
     assert terminal.end() == 0
-    assert list((state_folder / "recovery").iterdir()) == []
+    assert copies(state_folder) == []
 
 
 def test_leaving_is_instant_even_while_a_daemon_will_not_start(edit, script, place) -> None:
