@@ -68,7 +68,11 @@ def parser() -> argparse.ArgumentParser:
     add("--seed", type=int, metavar="S", help="the same seed gives the same answer")
     add("--max-tokens", type=int, default=64, metavar="N", help="tokens at most (64)")
     add("--max-lines", type=int, default=0, metavar="N", help="lines at most; 0: no limit (0)")
-    add("--model", metavar="DIR", help="model folder (default: $AUTOCODER_MODEL, else any)")
+    add(
+        "--model",
+        metavar="DIR",
+        help="model folder (default: $AUTOCODER_MODEL, else daemon start's or the bundled)",
+    )
     return made
 
 
@@ -147,7 +151,8 @@ def _commanded(session: Session, name: str = "help", value: str = "") -> Session
     if name in NUMBERS:
         field, kind = NUMBERS[name]
         return _set(session, field, _number(kind, value), "a number")
-    return replace(session, message=HELP)
+    unknown = "" if name == "help" else f"There is no command :{name}.\n\n"
+    return replace(session, message=unknown + HELP)
 
 
 def _number(kind: type[int] | type[float], value: str) -> float | None:

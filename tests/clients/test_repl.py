@@ -42,6 +42,7 @@ def test_commands_set_what_is_asked_next(command: str, field: str, value: object
         (":candidates many", "a number"),
         (":candidates 900", "candidates"),
         (":again", "Nothing yet"),
+        (":what", "no command :what"),
         (":what", ":language"),
         (":help", ":quit"),
     ],
