@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from autocoder.daemon.command import serve
-from autocoder.daemon.identity import model_info
 from autocoder.daemon.errors import ModelError
+from autocoder.daemon.identity import model_info
 from autocoder.daemon.protocol import Cancelled, Complete, Completion, ModelInfo, Suggestion
 
 INFO = ModelInfo("scripted", model_info(None).sha256, "/nowhere", ("python", "java"), 2048, True)
