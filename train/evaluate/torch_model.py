@@ -7,6 +7,7 @@ norms are those of transformers, 4.57 and 5.x alike. Knows torch and token ids; 
 """
 
 from collections.abc import Sequence
+from inspect import signature
 from typing import Any
 
 import numpy as np
@@ -69,6 +70,8 @@ class TorchModel:
         self.dtype = next(model.parameters()).dtype
         self._body = model.base_model
         self._head = model.get_output_embeddings()
+        taken = signature(self._body.forward).parameters  # transformers 5 renames the cache
+        self._cache_name = "cache" if "cache" in taken else "past_key_values"
         self._store = Store(slots, capacity)
 
     @torch.inference_mode()
@@ -108,8 +111,8 @@ class TorchModel:
             input_ids=ids.to(self.device),
             attention_mask=mask[:, None],
             position_ids=at.clamp(max=self.capacity - 1),
-            past_key_values=cache,
             use_cache=True,
+            **{self._cache_name: cache},
         ).last_hidden_state
         return hidden
 
