@@ -11,7 +11,7 @@ from pathlib import Path
 from autocoder.clients.client import Client
 from autocoder.clients.editor.editor import Editor
 from autocoder.clients.editor.file import open_file
-from autocoder.clients.editor.recovery import state_folder
+from autocoder.clients.editor.recovery import log_file
 from autocoder.daemon.errors import ConfigError
 from autocoder.daemon.languages import LANGUAGES
 
@@ -54,10 +54,9 @@ def _leave_at_once(status: int) -> int:
 
 def _log_to_file() -> None:
     """The screen is the editor's; what goes wrong is told in `edit.log` of the state folder."""
-    folder = state_folder()
     try:
-        os.makedirs(folder, mode=0o700, exist_ok=True)
-        handler: logging.Handler = logging.FileHandler(folder / "edit.log", delay=True)
+        os.makedirs(log_file().parent, mode=0o700, exist_ok=True)
+        handler: logging.Handler = logging.FileHandler(log_file(), delay=True)
     except OSError:
         handler = logging.NullHandler()
     logging.basicConfig(handlers=[handler], level=logging.WARNING)

@@ -11,6 +11,7 @@ import logging
 import signal
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from prompt_toolkit.application import Application
 from prompt_toolkit.clipboard import ClipboardData
@@ -117,7 +118,8 @@ class Editor:
         """The same within an event loop."""
         keeper = asyncio.get_running_loop().create_task(self._keep_copies())
         try:
-            return await self.app.run_async(pre_run=self._begin)
+            # The toolkit's own handler would wait for Enter, at a terminal that may be gone.
+            return await self.app.run_async(pre_run=self._begin, set_exception_handler=False)
         except (EOFError, OSError) as error:
             log.info("the terminal is gone: %r", error)
             return 129
@@ -132,11 +134,23 @@ class Editor:
             self.buffer.document
         )
         loop = asyncio.get_running_loop()
+        loop.set_exception_handler(self._went_wrong)
         for number in (signal.SIGTERM, signal.SIGHUP):
             with contextlib.suppress(ValueError, RuntimeError):  # not in the main thread
                 loop.add_signal_handler(number, self._terminated, number)
         self.suggester.start()
         self._offer_recovery()
+
+    def _went_wrong(self, _: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """Log what nobody caught; where the terminal is gone, leave."""
+        error = context.get("exception")
+        if self.app.is_done or not self.app.is_running:
+            return log.info("while leaving: %s: %r", context["message"], error)
+        if isinstance(error, OSError):
+            log.info("the terminal is gone: %r", error)
+            return self._terminated(signal.SIGHUP)
+        log.error("%s", context["message"], exc_info=error)
+        return self.say(f"Something went wrong here; {recovery.log_file()} tells what", True)
 
     def _terminated(self, number: signal.Signals) -> None:
         if self.buffer.is_dirty:

@@ -48,6 +48,11 @@ def state_folder() -> Path:
     return (Path(base) if base else Path.home() / ".local" / "state") / "autocoder"
 
 
+def log_file() -> Path:
+    """Where the editor tells what went wrong."""
+    return state_folder() / "edit.log"
+
+
 def copies_folder() -> Path:
     """Where the copies are."""
     return state_folder() / "recovery"

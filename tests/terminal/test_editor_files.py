@@ -160,6 +160,19 @@ def test_a_closed_terminal_ends_it_and_keeps_the_text(
     assert "Traceback" not in logged(state_folder)
 
 
+def test_the_log_has_no_traceback_of_a_terminal_that_went(edit, script, state_folder: Path) -> None:
+    script.answer({})
+    for _ in range(3):
+        terminal = edit("old\n")
+        terminal.type("ab")
+        terminal.send("c")
+        terminal.process.send_signal(signal.SIGHUP)
+        terminal.hang_up()
+        assert terminal.end() == 128 + signal.SIGHUP
+    log = logged(state_folder)
+    assert "Traceback" not in log and "Error" not in log
+
+
 def test_the_recovered_text_can_be_deleted(edit, script, state_folder: Path) -> None:
     script.answer({})
     terminal = edit("old\n")
