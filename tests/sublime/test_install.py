@@ -244,7 +244,7 @@ def test_it_is_found_on_path_or_in_likely_places(executable, tmp_path, monkeypat
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
     monkeypatch.setattr(executable, "LIKELY", ["~/.local/bin"])
-    monkeypatch.setattr(executable, "__file__", str(tmp_path / "executable.py"))  # in no environment
+    monkeypatch.setattr(executable, "__file__", str(tmp_path / "executable.py"))
     with pytest.raises(FileNotFoundError, match="no executable 'autocoder'"):
         executable.bridge_command("")
     local = program(tmp_path / ".local" / "bin" / "autocoder")
