@@ -206,3 +206,26 @@ def test_dragging_selects(edit, script, work: Path) -> None:
     terminal.press("ctrl-s")
     terminal.wait_for("Saved")
     assert (work / "a.py").read_text() == "X two\n"
+
+
+def test_a_window_scrolled_sideways_maps_keys_clicks_and_selections(edit, script, work) -> None:
+    script.answer({})
+    terminal = edit("0123456789" * 30 + "\n" + "日本\t語" * 60 + "\nshort\n")
+    terminal.press("end", pause=0.2)
+    row, cursor = terminal.lines[0], terminal.screen.cursor
+    assert row.endswith("6789") and cursor.x == len(row)
+    terminal.click(0, len(row) - 3)
+    terminal.type("X")
+    terminal.wait(lambda: terminal.lines[0].endswith("6X789"))
+    terminal.press("down", "end", pause=0.2)
+    wide = next(x for x in range(40, 60) if terminal.screen.buffer[1][x].data == "本")
+    terminal.click(1, wide)
+    terminal.type("Y")
+    terminal.wait(lambda: "日 Y本" in terminal.screen.display[1] or "日Y本" in terminal.lines[1])
+    terminal.press("down", "home", pause=0.2)
+    terminal.wait_for("   3 short")
+    terminal.press("ctrl-s")
+    terminal.wait_for("Saved")
+    first, second, third, _ = (work / "a.py").read_text().split("\n")
+    assert first == "0123456789" * 29 + "0123456X789" and third == "short"
+    assert second.replace("Y", "") == "日本\t語" * 60 and "日Y本" in second
