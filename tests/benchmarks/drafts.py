@@ -17,9 +17,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from autocoder.daemon import completer as daemon_completer
+from autocoder.daemon import guessing
 from autocoder.daemon.completer import ModelCompleter, load_completer
-from autocoder.daemon.drafting import Drafter, Guess
+from autocoder.daemon.drafting import LONGEST_MATCH, Drafter, Guess
 from autocoder.daemon.protocol import Complete, Completion
 
 ROOT = Path(__file__).parents[2]
@@ -49,8 +49,9 @@ def main(arguments: Sequence[str]) -> int:
 class Misled(Drafter):
     """Guesses something else each time, and looks quite sure."""
 
-    def guess(self, most: int) -> Guess:
-        return Guess(tuple(40 + token % 97 for token in range(self._end, self._end + most)), 8)
+    def guesses(self, most: int) -> list[Guess]:
+        wrong = tuple(40 + token % 97 for token in range(self._end, self._end + most))
+        return [Guess(wrong, LONGEST_MATCH)]
 
 
 def request(prefix: str, suffix: str = "") -> Complete:
@@ -119,11 +120,9 @@ def run(
 ) -> Completion:
     """One answer, from nothing: the very same prompt would otherwise be known by heart."""
     completer.guesses = guesses
-    daemon_completer.Drafter = drafter  # type: ignore[misc]
-    completer._said.clear()
-    other = Complete("# another document\n", document="other.py", language="python", max_tokens=1)
-    completer.complete(other, lambda: False)
+    guessing.Drafter = drafter  # type: ignore[misc]
     completer._engine._pool.clear()
+    completer._guessing = guessing.Guessing(completer._engine)
     return completer.complete(asked, lambda: False)
 
 

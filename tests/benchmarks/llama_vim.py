@@ -5,13 +5,14 @@
 The same keys, the same weights (Q4_0, bit for bit), the same threads, passage by passage in turn:
 
 `daemon`         every key asks, at once; one line, as `autocoder bench typing`
+`daemon, typed through`  the same, but a key that a suggestion foresaw asks nothing, as in our editors
 `/infill`        every key asks llama-server, at once, with llama.vim's prompt; its own options
 `/infill, line`  the same, but the server stops at the end of the line
 `llama.vim`      the plugin's whole policy: an answered position is cached and typed through; while
                  a request runs, the next one waits in steps of 100 ms; behind every suggestion
                  shown, another is asked for as if it had been accepted
 
-The policy is that of llama.vim's autoload/llama.vim: 256 lines before and 64 after the cursor, the
+The policy is that of its autoload/llama.vim: 256 lines before and 64 after the cursor, the
 line being typed as `prompt`, `n_predict` 128, `t_max_predict_ms` 250 (1000 ahead), `n_indent`,
 `cache_prompt`, samplers top_k 40, top_p 0.9, infill; a cache of 250. The server runs as its
 documentation recommends: `-b 1024 -ub 1024 --cache-reuse 256`, flash attention, one slot, and
@@ -52,9 +53,11 @@ from autocoder.clients.bench.passage import Passage, default_file, passages, rea
 from autocoder.clients.bench.private_daemon import Measured, private_daemon
 from autocoder.clients.bench.samples import quantile
 from autocoder.clients.bench.typist import Pace, Typist
+from autocoder.daemon.connection import connected
 from autocoder.daemon.model_folder import bundled
 from autocoder.daemon.protocol import Complete
 
+Key = tuple[float, str] | None  # milliseconds and the suggestion; None: superseded
 BEFORE, AFTER, CACHED, LOOK_BACK = 256, 64, 250, 128
 RETRY_S = 0.1
 FIRST_MS, AHEAD_MS = 250, 1000
@@ -173,6 +176,7 @@ class Plugin:
     """llama.vim: what is asked at a key, what is cached, what is asked ahead."""
 
     def __init__(self, server: Server) -> None:
+        self.text = ""  # what is shown
         self._server = server
         self._cache: OrderedDict[tuple[str, str], str] = OrderedDict()
         self._job: asyncio.Task[None] | None = None
@@ -200,6 +204,7 @@ class Plugin:
         found = self._lookup(*self._here)
         if found is None:
             return False
+        self.text = found
         self._shown.set()
         if found:
             self._ask(*self._here, shown=found)
@@ -243,11 +248,13 @@ async def compared(
 ) -> dict[str, Any]:
     """Each passage typed for each engine before the next one."""
     server = Server(port)
-    times: dict[str, list[float | None]] = {}
+    times: dict[str, list[Key]] = {}
     for number, part in enumerate(parts):
         seed = f"{options.seed} {number}"
         ours = await typed_for_daemon(daemon, path, part, Random(seed), options)
         times.setdefault("daemon", []).extend(ours)
+        through = await typed_through(daemon, path, part, Random(seed), options)
+        times.setdefault("daemon, typed through", []).extend(through)
         for name, line in (("/infill", False), ("/infill, line", True)):
             found = await typed_plainly(server, part, Random(seed), options, line)
             times.setdefault(name, []).extend(found)
@@ -260,27 +267,62 @@ async def compared(
     }
 
 
-def row(name: str, found: list[float | None]) -> dict[str, Any]:
-    """Quantiles of the keys that got an answer before the next one."""
-    answered = [ms for ms in found if ms is not None]
+def row(name: str, found: list[Key]) -> dict[str, Any]:
+    """Quantiles of the keys that got an answer before the next one; what the answers were."""
+    answered = [key for key in found if key is not None]
+    texts = [text for _, text in answered if text.strip()]
+    times = [ms for ms, _ in answered]
     return {
         "who": name,
         "keys": len(found),
-        **{f"p{share}_ms": quantile(answered, share / 100) for share in (50, 95, 99)},
+        **{f"p{share}_ms": quantile(times, share / 100) for share in (50, 95, 99)},
         "superseded_share": round(1 - len(answered) / len(found), 4),
-        "at_once_share": round(sum(ms < 1 for ms in answered) / len(found), 4),
+        "asked_p50_ms": quantile([ms for ms in times if ms >= 1], 0.5),
+        "at_once_share": round(sum(ms < 1 for ms in times) / len(found), 4),
+        "nonempty_share": round(len(texts) / max(1, len(answered)), 4),
+        "mean_chars": round(sum(map(len, texts)) / max(1, len(texts)), 1),
     }
 
 
 async def typed_for_daemon(
     daemon: Measured, path: Path, part: Passage, chance: Random, options: argparse.Namespace
-) -> list[float | None]:
+) -> list[Key]:
     """Every key asks the daemon."""
     request = Complete("", document=str(path), path=str(path), max_lines=1, max_tokens=32)
     with zmq.asyncio.Context() as context:
         typist = Typist(context, daemon.place.address, request, Pace(options.speed))
         await typist.type([part], chance)
-    return [sample.latency_ms if sample.completion else None for sample in typist.samples]
+    return [
+        (each.latency_ms, "".join(s.text for s in each.completion.suggestions[:1]))
+        if each.completion
+        else None
+        for each in typist.samples
+    ]
+
+
+async def typed_through(
+    daemon: Measured, path: Path, part: Passage, chance: Random, options: argparse.Namespace
+) -> list[Key]:
+    """Keys that the last suggestion foresaw are answered by what is left of it."""
+    found: list[Key] = []
+    foreseen, left = "", ""
+    with connected(daemon.place.address) as connection:
+        for prefix, pause_s in timed_keys(part, chance):
+            started = time.perf_counter()
+            typed = prefix[len(foreseen) :] if prefix.startswith(foreseen) else None
+            if typed and left.startswith(typed) and left != typed:
+                found.append((1000 * (time.perf_counter() - started), left[len(typed) :]))
+            else:
+                asked = Complete(
+                    prefix, part.after, document=str(path), path=str(path), max_tokens=32
+                )
+                reply = await asyncio.to_thread(connection.ask, asked, 60)
+                foreseen, left = prefix, "".join(s["text"] for s in reply["suggestions"][:1])
+                took_s = time.perf_counter() - started
+                found.append((1000 * took_s, left) if took_s <= pause_s else None)
+            rest_s = Pace(options.speed).rest_s(pause_s, time.perf_counter() - started)
+            await asyncio.sleep(rest_s)
+    return found
 
 
 def timed_keys(part: Passage, chance: Random) -> list[tuple[str, float]]:
@@ -294,30 +336,30 @@ def timed_keys(part: Passage, chance: Random) -> list[tuple[str, float]]:
 
 async def typed_plainly(
     server: Server, part: Passage, chance: Random, options: argparse.Namespace, line: bool
-) -> list[float | None]:
+) -> list[Key]:
     """Every key asks /infill. One that takes longer than the pause is waited for, and superseded:
     this client has no cancelling, and so the server is not made to wait in vain."""
-    found: list[float | None] = []
+    found: list[Key] = []
     for prefix, pause_s in timed_keys(part, chance):
         started = time.perf_counter()
-        await server.infill(infill(prefix, part.after, line=line))
+        reply = await server.infill(infill(prefix, part.after, line=line))
         took_s = time.perf_counter() - started
-        found.append(1000 * took_s if took_s <= pause_s else None)
+        found.append((1000 * took_s, reply["content"]) if took_s <= pause_s else None)
         await asyncio.sleep(Pace(options.speed).rest_s(pause_s, took_s))
     return found
 
 
 async def typed_in_vim(
     plugin: Plugin, part: Passage, chance: Random, options: argparse.Namespace
-) -> list[float | None]:
+) -> list[Key]:
     """The whole policy, at human speed: what runs ahead takes its real time."""
-    found: list[float | None] = []
+    found: list[Key] = []
     for prefix, pause_s in timed_keys(part, chance):
         started = time.perf_counter()
         shown = plugin.press(prefix, part.after)
         try:
             await asyncio.wait_for(shown.wait(), pause_s)
-            found.append(1000 * (time.perf_counter() - started))
+            found.append((1000 * (time.perf_counter() - started), plugin.text))
         except TimeoutError:
             found.append(None)
         await asyncio.sleep(max(0.0, pause_s - (time.perf_counter() - started)))
@@ -330,13 +372,14 @@ def table(report: dict[str, Any]) -> list[str]:
     lines = [
         f"{report['file']}, {report['threads']} threads",
         "",
-        "| who is asked | keys | p50 ms | p95 ms | p99 ms | at once | superseded |",
-        "| --- | ---: | ---: | ---: | ---: | ---: | ---: |",
+        "| who | keys | p50 ms | p95 | p99 | at once | p50 of the rest | superseded | chars |",
+        "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
     ]
     for r in report["rows"]:
         lines.append(
             f"| {r['who']} | {r['keys']} | {r['p50_ms']} | {r['p95_ms']} | {r['p99_ms']} | "
-            f"{r['at_once_share']:.0%} | {r['superseded_share']:.0%} |"
+            f"{r['at_once_share']:.0%} | {r['asked_p50_ms']} | {r['superseded_share']:.0%} | "
+            f"{r['mean_chars']} |"
         )
     return lines
 
