@@ -54,7 +54,7 @@ def test_weights_and_config_that_do_not_belong_together(
 ) -> None:
     copy = shutil.copytree(checkpoint, tmp_path / "checkpoint")
     name = "n_layer" if '"n_layer"' in (copy / "config.json").read_text() else "num_hidden_layers"
-    changed_config(copy, **{name: layers})
+    changed_config(copy, **{name: layers}, layer_types=None)
     with pytest.raises(ConfigError, match=rf"{fault} what config.json asks for.*\.\d\."):
         export(str(copy), tmp_path / "model")
     assert [path.name for path in tmp_path.iterdir()] == ["checkpoint"]

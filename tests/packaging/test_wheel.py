@@ -4,9 +4,12 @@ import subprocess
 import sys
 import tomllib
 import zipfile
+from importlib import metadata
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
@@ -30,6 +33,43 @@ def package_folders() -> dict[str, Path]:
         root = max((r for r in roots if f"{package}.".startswith(f"{r}.")), key=len)
         folders[package] = ROOT / roots[root] / package[len(root) :].strip(".").replace(".", "/")
     return folders
+
+
+def required(extra: str) -> set[str]:
+    """The names of all distributions that an extra brings, as far as they are installed here."""
+    texts = [
+        *PROJECT["project"]["dependencies"],
+        *PROJECT["project"]["optional-dependencies"][extra],
+    ]
+    waiting = [Requirement(text) for text in texts]
+    found: set[str] = set()
+    asked: set[tuple[str, str]] = set()
+    while waiting:
+        wanted = waiting.pop()
+        name = canonicalize_name(wanted.name)
+        found.add(name)
+        for chosen in ("", *wanted.extras):
+            if (name, chosen) not in asked:
+                asked.add((name, chosen))
+                waiting += brought(name, chosen)
+    return found
+
+
+def brought(name: str, extra: str) -> list[Requirement]:
+    """What an installed distribution requires for itself (""), or for one of its extras."""
+    try:
+        requirements = [Requirement(text) for text in metadata.requires(name) or ()]
+    except metadata.PackageNotFoundError:
+        return []
+    return [r for r in requirements if r.marker is None or r.marker.evaluate({"extra": extra})]
+
+
+def test_the_extra_for_training_goes_with_either_runtime() -> None:
+    pytest.importorskip("torch")
+    assert {"onnxruntime", "onnxruntime-gpu"} & required("train") == set()
+    assert {"torch", "optimum-onnx", "optimum", "onnx"} <= required("train")
+    assert "onnxruntime" in required("cpu") and "onnxruntime-gpu" not in required("cpu")
+    assert "onnxruntime-gpu" in required("cuda") and "onnxruntime" not in required("cuda")
 
 
 def test_every_python_module_of_the_folders_is_in_the_wheel(names: set[str]) -> None:
