@@ -5,7 +5,7 @@
 The same keys, the same weights (Q4_0, bit for bit), the same threads, passage by passage in turn:
 
 `daemon`         every key asks, at once; one line, as `autocoder bench typing`
-`daemon, typed through`  the same, but a key that a suggestion foresaw asks nothing, as in our editors
+`daemon, typed through`  the same, but a key that a suggestion foresaw asks nothing, as in editors
 `/infill`        every key asks llama-server, at once, with llama.vim's prompt; its own options
 `/infill, line`  the same, but the server stops at the end of the line
 `llama.vim`      the plugin's whole policy: an answered position is cached and typed through; while
