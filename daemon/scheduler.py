@@ -33,6 +33,7 @@ class Job:
     yielding: bool = field(default=False)
     turns: int = field(default=0)  # in which it has given way
     waiting_since: float = field(default=0.0)
+    grace: float = field(default=0.0)  # seconds before it yields to what waits already
     _asked: bool = field(default=False)
     _started: float = field(default=0.0)
 
@@ -49,11 +50,13 @@ class Job:
     @property
     def slice(self) -> float:
         """Seconds for which it need not give way."""
-        return min(FIRST_SLICE_S * 2**self.turns, LAST_SLICE_S) if self.turns else 0.0
+        turn = min(FIRST_SLICE_S * 2**self.turns, LAST_SLICE_S) if self.turns else 0.0
+        return max(turn, self.grace)
 
     def put_back(self, now: float) -> None:
         """It has yielded and waits again."""
         self.yielding, self._asked, self.waiting_since = False, False, now
+        self.grace = 0.0
         self.turns += 1
 
 
@@ -89,7 +92,7 @@ class Scheduler:
         if running and running.client == newer.client:
             running.cancelled |= running.request.document == newer.request.document
         elif running:
-            running.yielding = True
+            running.yielding, running.grace = True, 0.0
 
     def next(self, now: float) -> Job | None:
         """Take the job to run, or None if one runs already or none waits.
@@ -102,9 +105,18 @@ class Scheduler:
             return None
         oldest = min(heads, key=lambda job: job.waiting_since)
         chosen = oldest if now - oldest.waiting_since > PATIENCE_S else heads[-1]
+        self._let_fresh_ones_in(chosen, heads)
         self._take(chosen)
         self.running = chosen
         return chosen
+
+    @staticmethod
+    def _let_fresh_ones_in(chosen: Job, heads: list[Job]) -> None:
+        """Others wait already, so none flags `chosen`: it yields after a step, or, if its client
+        is the active one, after PATIENCE_S."""
+        if not chosen.turns and any(not head.turns for head in heads if head is not chosen):
+            chosen.yielding = True
+            chosen.grace = PATIENCE_S if chosen is heads[-1] else 0.0
 
     def _take(self, job: Job) -> None:
         queue = self._waiting[job.client]

@@ -214,3 +214,14 @@ def test_one_does_not_give_way_to_oneself() -> None:
     scheduler.next(0.0)
     scheduler.submit(job("vim", "2", "b"))
     assert [running.is_interrupted() for _ in range(3)] == [False] * 3
+
+
+def test_of_two_that_waited_for_the_model_the_older_gives_way_after_a_step() -> None:
+    scheduler = Scheduler()
+    scheduler.submit(job("idle", "long", at=0.0))
+    scheduler.submit(job("active", "short", at=0.1))
+    long = scheduler.next(1.0)
+    assert long is not None and long.id == "long"
+    assert not long.is_interrupted() and long.is_interrupted()
+    scheduler.put_back(long, 1.1)
+    assert served(scheduler, 1.1) == ["short", "long"]

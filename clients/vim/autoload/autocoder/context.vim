@@ -42,26 +42,23 @@ function! s:around(above, below) abort
         \ 'suffix': join(insert(l:after, strpart(l:line, l:at)), "\n")}
 endfunction
 
-" Bytes that are no UTF-8 become `?`: Vim would pass them on, Neovim throws at them.
+" Bytes that are no UTF-8 become `?`: Vim passes them on, Neovim throws at them.
 function! s:encode(request) abort
   if !has('nvim')
-    return json_encode(&encoding ==# 'utf-8' ? map(copy(a:request), {_, v -> s:clean(v)}) : a:request)
+    let l:json = json_encode(a:request)
+    return &encoding ==# 'utf-8' ? iconv(l:json, 'utf-8', 'utf-8') : l:json
   endif
   try
     return json_encode(a:request)
   catch /E474/
-    return json_encode(map(copy(a:request), {_, v -> s:clean(v)}))
+    return json_encode(map(copy(a:request), {_, value -> s:clean(value)}))
   endtry
 endfunction
 
 " Neovim's iconv() lets such bytes pass where both sides are UTF-8; so the text takes a way around.
 function! s:clean(value) abort
-  if type(a:value) != v:t_string
-    return a:value
-  elseif has('nvim')
-    return iconv(iconv(a:value, 'utf-8', 'gb18030'), 'gb18030', 'utf-8')
-  endif
-  return iconv(a:value, 'utf-8', 'utf-8')
+  return type(a:value) != v:t_string ? a:value
+        \ : iconv(iconv(a:value, 'utf-8', 'gb18030'), 'gb18030', 'utf-8')
 endfunction
 
 " The first and the last line to take. Those of the last request serve again while they hold
