@@ -112,9 +112,10 @@ class Scheduler:
 
     @staticmethod
     def _let_fresh_ones_in(chosen: Job, heads: list[Job]) -> None:
-        """Others wait already, so none flags `chosen`: it yields after a step, or, if its client
-        is the active one, after PATIENCE_S."""
-        if not chosen.turns and any(not head.turns for head in heads if head is not chosen):
+        """Others wait already, so none flags `chosen`: it yields after a step, or its longer turn,
+        or, if its client is the active one, after PATIENCE_S. Not to those that have yielded
+        themselves: two long ones would take turns for ever."""
+        if any(not head.turns for head in heads if head is not chosen):
             chosen.yielding = True
             chosen.grace = PATIENCE_S if chosen is heads[-1] else 0.0
 

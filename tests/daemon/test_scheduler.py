@@ -225,3 +225,33 @@ def test_of_two_that_waited_for_the_model_the_older_gives_way_after_a_step() -> 
     assert not long.is_interrupted() and long.is_interrupted()
     scheduler.put_back(long, 1.1)
     assert served(scheduler, 1.1) == ["short", "long"]
+
+
+def test_one_that_gave_way_before_lets_in_who_came_between_two_turns() -> None:
+    """The short one before it took so long that the long one's patience was over."""
+    scheduler = Scheduler()
+    long = job("vim", "long")
+    scheduler.submit(long)
+    scheduler.next(0.0)
+    scheduler.submit(job("sublime", "first", at=0.1))
+    scheduler.put_back(long, 0.1)
+    first = scheduler.next(0.1)
+    assert first is not None and first.id == "first"
+    scheduler.finish()
+    now = 0.1 + 2 * PATIENCE_S
+    scheduler.submit(job("sublime", "second", at=now))
+    assert scheduler.next(now) is long
+    assert long.yielding and 0.0 < long.slice < PATIENCE_S
+    scheduler.put_back(long, now)
+    assert served(scheduler, now) == ["second", "long"]
+
+
+def test_two_long_ones_do_not_take_turns_for_ever() -> None:
+    scheduler = Scheduler()
+    one, other = job("vim", "one"), job("sublime", "other")
+    scheduler.submit(one)
+    scheduler.next(0.0)
+    scheduler.submit(other)
+    scheduler.put_back(one, 0.0)
+    assert scheduler.next(0.0) is other
+    assert not other.yielding
