@@ -43,6 +43,13 @@ def test_the_longest_overlap_is_that_of_a_slow_search() -> None:
             assert text[found.start : found.start + found.length] in where
 
 
+def test_what_the_prompt_has_may_be_copied() -> None:
+    copied, recited = LINES[3] + LINES[4], LINES[9] + LINES[10]
+    overlaps = Overlaps([copied, recited + "!" + copied], ["before\n" + copied, copied])
+    overlaps.feed("".join(LINES[:20]), "x")
+    assert [overlap.length for overlap in overlaps.longest] == [0, len(recited)]
+
+
 def test_indentation_alone_is_no_overlap() -> None:
     overlaps = Overlaps(["\n" + " " * 60 + "a()"])
     overlaps.feed("\n" + " " * 60 + "b()", "x")

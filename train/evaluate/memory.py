@@ -2,11 +2,12 @@
 
 Prompts are beginnings of training documents, cut at a line in their midst (`seen`), and, for
 comparison, of documents the model never saw (`unseen`). Each is continued greedily, as served, and
-the longest run of characters is found that stands verbatim in the corpus. What people wrote
-behind the unseen prompts (`human`), cut to the same length, is searched as well: code repeats
-itself, so what counts is how far `seen` is above `unseen`, and `unseen` above `human`. `recited` is
-the share of `seen` whose continuation begins with the training text's own next characters, as many
-as RECITED (after Carlini et al., "Quantifying Memorization Across Neural Language Models", 2023).
+the longest run of characters is found that stands verbatim in the corpus, but not in the prompt,
+from which a model may well copy. What people wrote behind the unseen prompts (`human`), cut to the
+same length, is searched as well: code repeats itself, so what counts is how far `seen` is above
+`unseen`, and `unseen` above `human`. `recited` is the share of `seen` whose continuation begins with
+the training text's own next characters, as many as RECITED (after Carlini et al., "Quantifying
+Memorization Across Neural Language Models", 2023).
 Knows texts and answers; the corpus streams past once, and is never held.
 """
 
@@ -84,7 +85,9 @@ def measure(found: Sequence[Continued], corpus: Iterable[Document]) -> dict[str,
         if (p := each.prompt).group == "unseen"
     ]
     everything = [*found, *human]
-    overlaps = Overlaps([each.text for each in everything])
+    overlaps = Overlaps(
+        [each.text for each in everything], [each.prompt.prefix for each in everything]
+    )
     for document in corpus:
         overlaps.feed(document.text, document.path)
     groups: dict[str, dict[str, list[tuple[Continued, Overlap]]]] = defaultdict(

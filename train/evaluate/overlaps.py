@@ -32,10 +32,14 @@ class Overlap:
 
 
 class Overlaps:
-    """Finds overlaps of `texts`; `longest` has one for each of them, of length 0 where none."""
+    """Finds overlaps of `texts`; `longest` has one for each of them, of length 0 where none.
 
-    def __init__(self, texts: Sequence[str]) -> None:
+    What stands in the text of `known` with the same number is no overlap: a prompt may be copied.
+    """
+
+    def __init__(self, texts: Sequence[str], known: Sequence[str] | None = None) -> None:
         self.texts = [text.encode() for text in texts]
+        self._known = [text.encode() for text in known or [""] * len(texts)]
         self.longest = [Overlap() for _ in texts]
         self._places: dict[int, list[tuple[int, int]]] = defaultdict(list)
         self._table = np.zeros(1 << TABLE_BITS, np.bool_)
@@ -67,7 +71,8 @@ class Overlaps:
             return 0
         before = _common(data[:at][::-1], text[:start][::-1])
         after = _common(data[at:], text[start:])
-        if before + after > self.longest[number].length:
+        found = text[start - before : start + after]
+        if len(found) > self.longest[number].length and found not in self._known[number]:
             self.longest[number] = Overlap(before + after, start - before, where)
         return at + after
 
