@@ -1,11 +1,13 @@
 """Who is served next: one request at a time, the active client first, and nobody starves.
 
-Pure bookkeeping: knows no sockets, threads or models. The caller tells the time, but for how long
-a job has run.
+A multilevel feedback queue (Corbató et al., 1962): a job that others wait for runs for a slice of
+time and is then put back, its next slice twice as long, behind those that had fewer. Bookkeeping
+only: knows no sockets, threads or models. The caller tells the time, but for how long a job runs.
 """
 
 import time
 from collections import OrderedDict, deque
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from autocoder.daemon.errors import ProtocolError
@@ -13,16 +15,17 @@ from autocoder.daemon.protocol import Complete
 
 MOST_WAITING = 64
 PATIENCE_S = 0.5
-FIRST_SLICE_S, LAST_SLICE_S = 0.05, 1.0  # what a job that gave way before may run undisturbed
+FIRST_SLICE_S = 0.1
+LONGEST_SLICE_S = 1.0  # while a job waits that never ran
+STARVING_S = 2.0
 
 
 @dataclass(eq=False)
 class Job:
-    """A `complete` under way. The loop sets `cancelled` and `yielding`; the completer asks.
+    """A `complete` under way. The loop sets `cancelled` and `slice_s`; the completer asks.
 
-    A job that yields to another client's is put back and begins anew: what it had computed of its
-    prompt is in the cache by then, what it had said is not. So it takes one step at least, and a
-    time that doubles from turn to turn, before it yields again.
+    A job that is put back begins anew: what it had computed of its prompt is in the cache by then,
+    what it had said is not. Slices that double let it come to its end all the same.
     """
 
     client: bytes
@@ -30,33 +33,33 @@ class Job:
     request: Complete
     arrived: float
     cancelled: bool = field(default=False)
-    yielding: bool = field(default=False)
-    turns: int = field(default=0)  # in which it has given way
+    slice_s: float | None = field(default=None)  # how long it may run; None: nobody waits
+    turns: int = field(default=0)  # after which it was put back
     waiting_since: float = field(default=0.0)
-    grace: float = field(default=0.0)  # seconds before it yields to what waits already
-    _asked: bool = field(default=False)
-    _started: float = field(default=0.0)
+    _started: float | None = field(default=None)
 
     def __post_init__(self) -> None:
         self.waiting_since = self.arrived
 
     def is_interrupted(self) -> bool:
-        """Asked before every step: is the job to end here, for good or for now?"""
-        if not self._asked:
-            self._asked, self._started = True, time.monotonic()
+        """Asked before every step: is the job to end here, for good or for now? Not at the first,
+        for now: each turn takes one step at least."""
+        if self._started is None:
+            self._started = time.monotonic()
             return self.cancelled
-        return self.cancelled or (self.yielding and time.monotonic() - self._started >= self.slice)
+        over = self.slice_s is not None and time.monotonic() - self._started >= self.slice_s
+        return self.cancelled or over
 
-    @property
-    def slice(self) -> float:
-        """Seconds for which it need not give way."""
-        turn = min(FIRST_SLICE_S * 2**self.turns, LAST_SLICE_S) if self.turns else 0.0
-        return max(turn, self.grace)
+    def share_with(self, others: Iterable["Job"]) -> None:
+        """These wait; with none of them it may run as long as it takes."""
+        turns = [other.turns for other in others]
+        slice_s = FIRST_SLICE_S * 2**self.turns
+        capped = min(slice_s, LONGEST_SLICE_S) if 0 in turns else slice_s
+        self.slice_s = capped if turns else None
 
     def put_back(self, now: float) -> None:
-        """It has yielded and waits again."""
-        self.yielding, self._asked, self.waiting_since = False, False, now
-        self.grace = 0.0
+        """Its slice is over and it waits again."""
+        self.slice_s, self._started, self.waiting_since = None, None, now
         self.turns += 1
 
 
@@ -71,7 +74,7 @@ class Scheduler:
     def submit(self, job: Job) -> list[Job]:
         """Queue a job; returns the waiting ones that it supersedes. A running one is flagged.
 
-        Another client's running one yields to it.
+        Another client's running one ends with its slice.
 
         Raises ProtocolError `overloaded` when the client has MOST_WAITING other jobs waiting.
         """
@@ -92,32 +95,23 @@ class Scheduler:
         if running and running.client == newer.client:
             running.cancelled |= running.request.document == newer.request.document
         elif running:
-            running.yielding, running.grace = True, 0.0
+            running.share_with([newer])
 
     def next(self, now: float) -> Job | None:
         """Take the job to run, or None if one runs already or none waits.
 
-        The oldest job of the most recently active client, unless some job has waited longer than
-        PATIENCE_S: then the oldest of all.
+        Of the clients' oldest jobs that were put back the fewest times, that of the most recently
+        active client, unless one has waited longer than PATIENCE_S: then the oldest of them. One
+        that has waited for STARVING_S goes before all.
         """
         heads = [queue[0] for queue in self._waiting.values() if queue]
         if self.running is not None or not heads:
             return None
-        oldest = min(heads, key=lambda job: job.waiting_since)
-        chosen = oldest if now - oldest.waiting_since > PATIENCE_S else heads[-1]
-        self._let_fresh_ones_in(chosen, heads)
+        chosen = _chosen(heads, now)
         self._take(chosen)
+        chosen.share_with(head for head in heads if head is not chosen)
         self.running = chosen
         return chosen
-
-    @staticmethod
-    def _let_fresh_ones_in(chosen: Job, heads: list[Job]) -> None:
-        """Others wait already, so none flags `chosen`: it yields after a step, or its longer turn,
-        or, if its client is the active one, after PATIENCE_S. Not to those that have yielded
-        themselves: two long ones would take turns for ever."""
-        if any(not head.turns for head in heads if head is not chosen):
-            chosen.yielding = True
-            chosen.grace = PATIENCE_S if chosen is heads[-1] else 0.0
 
     def _take(self, job: Job) -> None:
         queue = self._waiting[job.client]
@@ -130,7 +124,7 @@ class Scheduler:
         self.running = None
 
     def put_back(self, job: Job, now: float) -> None:
-        """The running job has yielded: it waits again, the first of its client."""
+        """The running job's slice is over: it waits again, the first of its client."""
         self.running = None
         job.put_back(now)
         active = list(self._waiting)
@@ -171,3 +165,13 @@ class Scheduler:
         if self.running:
             self.running.cancelled = True
         return jobs
+
+
+def _chosen(heads: list[Job], now: float) -> Job:
+    oldest = min(heads, key=lambda job: job.waiting_since)
+    if now - oldest.waiting_since > STARVING_S:
+        return oldest
+    fewest = min(job.turns for job in heads)
+    level = [job for job in heads if job.turns == fewest]
+    oldest = min(level, key=lambda job: job.waiting_since)
+    return oldest if now - oldest.waiting_since > PATIENCE_S else level[-1]

@@ -180,7 +180,7 @@ class Server:
 
     def _take_done(self, report: Done) -> None:
         job = report.job
-        if job.yielding and not job.cancelled and isinstance(report.result, Cancelled):
+        if job.slice_s is not None and not job.cancelled and isinstance(report.result, Cancelled):
             self._scheduler.put_back(job, time.monotonic())
         else:
             self._scheduler.finish()

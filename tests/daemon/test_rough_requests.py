@@ -118,7 +118,6 @@ ENDLESS = {
 }
 
 
-@pytest.mark.xfail(reason="open fault: now and then the short one waits for the long one's end")
 def test_nobody_waits_for_anothers_long_request(client: Callable[[], Client]) -> None:
     greedy, typist = client(), client()
     greedy.send("long", **ENDLESS)

@@ -1,10 +1,21 @@
 """Whose turn it is."""
 
+from types import SimpleNamespace
+
 import pytest
 
+from autocoder.daemon import scheduler as scheduler_module
 from autocoder.daemon.errors import ProtocolError
 from autocoder.daemon.protocol import Complete
-from autocoder.daemon.scheduler import LAST_SLICE_S, MOST_WAITING, PATIENCE_S, Job, Scheduler
+from autocoder.daemon.scheduler import (
+    FIRST_SLICE_S,
+    LONGEST_SLICE_S,
+    MOST_WAITING,
+    PATIENCE_S,
+    STARVING_S,
+    Job,
+    Scheduler,
+)
 
 
 def job(client: str, id: str, document: str = "", at: float = 0.0) -> Job:
@@ -162,38 +173,115 @@ def test_draining_takes_all_and_flags_the_running_one() -> None:
     assert running.cancelled
 
 
-# Giving way
+# Taking turns
 
 
-def test_a_running_job_gives_way_to_another_clients_after_a_step_and_goes_on_later() -> None:
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+    """How long a job has run is read off this clock."""
+    made = SimpleNamespace(now=0.0)
+    monkeypatch.setattr(scheduler_module.time, "monotonic", lambda: made.now)
+    return made
+
+
+def play(
+    scheduler: Scheduler, clock: SimpleNamespace, needs: dict[str, float], step: float = 0.02
+) -> dict[str, float]:
+    """Run steps until all is done; when each id was, where it needs so long in one turn."""
+    done: dict[str, float] = {}
+    while found := scheduler.next(clock.now):
+        began = clock.now
+        while clock.now - began < needs[found.id] and not found.is_interrupted():
+            clock.now += step
+        if clock.now - began < needs[found.id]:
+            scheduler.put_back(found, clock.now)
+        else:
+            scheduler.finish()
+            done[found.id] = clock.now
+    return done
+
+
+def test_who_is_alone_runs_as_long_as_it_takes(clock: SimpleNamespace) -> None:
     scheduler = Scheduler()
-    long, short = job("vim", "long"), job("sublime", "short", at=0.7)
-    scheduler.submit(long)
-    assert scheduler.next(0.0) is long
+    scheduler.submit(job("vim", "long"))
+    long = scheduler.next(0.0)
+    assert long is not None and not long.is_interrupted()
+    clock.now = 1000.0
     assert not long.is_interrupted()
-    scheduler.submit(short)
+
+
+def test_a_running_job_ends_with_its_slice_when_another_client_comes(
+    clock: SimpleNamespace,
+) -> None:
+    scheduler = Scheduler()
+    long = job("vim", "long")
+    scheduler.submit(long)
+    assert scheduler.next(0.0) is long and not long.is_interrupted()
+    clock.now = 0.7
+    scheduler.submit(job("sublime", "short", at=0.7))
     assert long.is_interrupted() and not long.cancelled
     scheduler.put_back(long, 0.7)
     assert served(scheduler, 0.7) == ["short", "long"]
-    assert not long.is_interrupted()
 
 
-def test_a_job_that_gives_way_takes_a_step_and_a_longer_turn_each_time() -> None:
+def test_each_turn_takes_a_step_and_the_next_is_longer(clock: SimpleNamespace) -> None:
     scheduler = Scheduler()
     long = job("vim", "long")
     scheduler.submit(long)
     slices = []
     for turn in range(8):
-        assert scheduler.next(0.1 * turn) is long
-        scheduler.submit(job("sublime", f"{turn}", at=0.1 * turn))
-        slices.append(long.slice)
+        assert scheduler.next(clock.now) is long
+        scheduler.submit(job("sublime", f"{turn}", at=clock.now))
         assert not long.is_interrupted()
-        assert long.is_interrupted() == (turn == 0)
-        scheduler.put_back(long, 0.1 * turn)
-        found = scheduler.next(0.1 * turn)
+        slices.append(long.slice_s)
+        clock.now += 5.0
+        assert long.is_interrupted()
+        scheduler.put_back(long, clock.now)
+        found = scheduler.next(clock.now)
         assert found is not None and found.id == f"{turn}"
         scheduler.finish()
-    assert slices == sorted(slices) and (slices[0], slices[-1]) == (0.0, LAST_SLICE_S)
+    assert slices == [FIRST_SLICE_S * 2**n for n in range(4)] + [LONGEST_SLICE_S] * 4
+
+
+@pytest.mark.parametrize("order", [("long", "short"), ("short", "long")])
+def test_a_short_one_never_waits_for_a_long_one(
+    clock: SimpleNamespace, order: tuple[str, str]
+) -> None:
+    for together in (True, False):
+        scheduler, clock.now = Scheduler(), 0.0
+        for id in order:
+            scheduler.submit(job(id, id, at=clock.now))
+            if not together and id == order[0]:
+                scheduler.next(0.0)
+                scheduler.put_back(scheduler.running, 0.0)  # it has run for a step
+        done = play(scheduler, clock, {"long": 60.0, "short": 0.15})
+        assert done["short"] < 0.8
+        assert done["long"] < 300.0
+
+
+def test_two_long_ones_come_to_their_ends(clock: SimpleNamespace) -> None:
+    scheduler = Scheduler()
+    for id in ("one", "other"):
+        scheduler.submit(job(id, id))
+    done = play(scheduler, clock, {"one": 30.0, "other": 30.0})
+    assert max(done.values()) < 4 * 60.0
+
+
+def test_a_long_one_goes_on_while_others_type(clock: SimpleNamespace) -> None:
+    """Its slice comes at the latest when it has waited for STARVING_S."""
+    scheduler = Scheduler()
+    long = job("vim", "long")
+    scheduler.submit(long)
+    scheduler.next(0.0)
+    scheduler.submit(job("sublime", "first"))
+    scheduler.put_back(long, 0.0)
+    for number in range(100):
+        scheduler.submit(job("sublime", f"{number}", "a", at=clock.now))
+        clock.now += 0.1
+        if scheduler.next(clock.now) is long:
+            break
+        scheduler.finish()
+    assert STARVING_S < clock.now < STARVING_S + 0.3
 
 
 def test_a_job_that_was_put_back_can_be_superseded_and_cancelled() -> None:
@@ -207,51 +295,12 @@ def test_a_job_that_was_put_back_can_be_superseded_and_cancelled() -> None:
     assert served(scheduler) == ["2"]
 
 
-def test_one_does_not_give_way_to_oneself() -> None:
+def test_one_does_not_give_way_to_oneself(clock: SimpleNamespace) -> None:
     scheduler = Scheduler()
     running = job("vim", "1", "a")
     scheduler.submit(running)
     scheduler.next(0.0)
     scheduler.submit(job("vim", "2", "b"))
-    assert [running.is_interrupted() for _ in range(3)] == [False] * 3
-
-
-def test_of_two_that_waited_for_the_model_the_older_gives_way_after_a_step() -> None:
-    scheduler = Scheduler()
-    scheduler.submit(job("idle", "long", at=0.0))
-    scheduler.submit(job("active", "short", at=0.1))
-    long = scheduler.next(1.0)
-    assert long is not None and long.id == "long"
-    assert not long.is_interrupted() and long.is_interrupted()
-    scheduler.put_back(long, 1.1)
-    assert served(scheduler, 1.1) == ["short", "long"]
-
-
-def test_one_that_gave_way_before_lets_in_who_came_between_two_turns() -> None:
-    """The short one before it took so long that the long one's patience was over."""
-    scheduler = Scheduler()
-    long = job("vim", "long")
-    scheduler.submit(long)
-    scheduler.next(0.0)
-    scheduler.submit(job("sublime", "first", at=0.1))
-    scheduler.put_back(long, 0.1)
-    first = scheduler.next(0.1)
-    assert first is not None and first.id == "first"
-    scheduler.finish()
-    now = 0.1 + 2 * PATIENCE_S
-    scheduler.submit(job("sublime", "second", at=now))
-    assert scheduler.next(now) is long
-    assert long.yielding and 0.0 < long.slice < PATIENCE_S
-    scheduler.put_back(long, now)
-    assert served(scheduler, now) == ["second", "long"]
-
-
-def test_two_long_ones_do_not_take_turns_for_ever() -> None:
-    scheduler = Scheduler()
-    one, other = job("vim", "one"), job("sublime", "other")
-    scheduler.submit(one)
-    scheduler.next(0.0)
-    scheduler.submit(other)
-    scheduler.put_back(one, 0.0)
-    assert scheduler.next(0.0) is other
-    assert not other.yielding
+    assert not running.is_interrupted()
+    clock.now = 10.0
+    assert not running.is_interrupted()
