@@ -5,8 +5,8 @@ comparison, of documents the model never saw (`unseen`). Each is continued greed
 the longest run of characters is found that stands verbatim in the corpus, but not in the prompt,
 from which a model may well copy. What people wrote behind the unseen prompts (`human`), cut to the
 same length, is searched as well: code repeats itself, so what counts is how far `seen` is above
-`unseen`, and `unseen` above `human`. `recited` is the share of `seen` whose continuation begins with
-the training text's own next characters, as many as RECITED (after Carlini et al., "Quantifying
+`unseen`, and `unseen` above `human`. `recited` is the share of `seen` whose continuation begins
+with the training text's own next characters, as many as RECITED (after Carlini et al., "Quantifying
 Memorization Across Neural Language Models", 2023).
 Knows texts and answers; the corpus streams past once, and is never held.
 """
