@@ -1,9 +1,10 @@
 """Token healing: the tokens before the cursor are given back, and their text chosen anew.
 
 A cursor in mid-word splits tokens as training seldom saw: behind `enum` the model has no good way
-to say `enumerate`, which is a token of its own. So the tokens of the unfinished word are taken off
-the prompt, and the first tokens chosen must agree with the word's bytes: those that begin with what
-is left of them, and those that what is left begins with.
+to say `enumerate`, which is a token of its own, and behind `self.` none to say `.items`. So the
+tokens of the unfinished word, or the mark or blanks that the text ends in, are taken off the
+prompt, and the first tokens chosen must agree with their bytes: those that begin with what is left
+of them, and those that what is left begins with.
 
 Knows bytes and token ids; knows no tokenizer's rules, no model. The idea is that of S. Lundberg,
 "The Art of Prompt Design: Prompt Boundaries and Token Healing" (2023).
@@ -20,13 +21,19 @@ Logits = NDArray[np.float32]  # (V,)
 MOST_TOKENS = 8  # given back at most
 
 
-def unfinished_word(pieces: Sequence[bytes]) -> int:
-    """How many of the last tokens, given by their bytes, hold the word that the text ends in."""
+def unfinished(pieces: Sequence[bytes]) -> int:
+    """How many of the last tokens, given by their bytes, the text may yet make others of.
+
+    Those of the word that it ends in; else the last one, unless that breaks the line: behind an
+    indentation nothing was gained.
+    """
     count, inside = 0, True
     while inside and count < min(len(pieces), MOST_TOKENS):
         piece = pieces[-1 - count]
         count += bool(piece) and _in_word(piece[-1])
         inside = bool(piece) and all(map(_in_word, piece))
+    if not count and pieces and pieces[-1] and b"\n" not in pieces[-1]:
+        return 1
     return count
 
 

@@ -1,19 +1,19 @@
-"""A prompt whose last word, where the cursor stands in or behind one, is given back.
+"""A prompt whose last word, mark or blanks before the cursor are given back.
 
-What is decoded must then begin with the word's text (`healing.Agreement`). Knows prompts and
+What is decoded must then begin with their text (`healing.Agreement`). Knows prompts and
 tokens; knows no model.
 """
 
 from dataclasses import dataclass
 
 from autocoder.daemon.detokenizer import Detokenizer
-from autocoder.daemon.healing import MOST_TOKENS, unfinished_word
+from autocoder.daemon.healing import MOST_TOKENS, unfinished
 from autocoder.daemon.prompt import Prompt
 
 
 @dataclass(frozen=True)
 class Held:
-    """A prompt's ids without those of the unfinished word before the cursor, and the word's text.
+    """A prompt's ids without those of the word or mark before the cursor, and its text.
 
     `before` are the prefix's own tokens that remain, `word` those that do not.
     """
@@ -34,7 +34,7 @@ class Held:
         start, stop = prompt.prefix_start, prompt.prefix_stop
         prefix = prompt.ids[start:stop]
         pieces = [detokenizer.bytes_of(token) for token in prefix[-MOST_TOKENS:]]
-        kept = len(prefix) - unfinished_word(pieces)
+        kept = len(prefix) - unfinished(pieces)
         if not prompt.ids[: start + kept] + prompt.ids[stop:]:
             kept = len(prefix)  # a prompt has one token at least
         text = b"".join(pieces[len(pieces) - len(prefix) + kept :])

@@ -11,7 +11,7 @@ from tokenizers import Tokenizer, models
 from autocoder.daemon.completer import ModelCompleter, load_completer
 from autocoder.daemon.detokenizer import Detokenizer
 from autocoder.daemon.engine import Engine
-from autocoder.daemon.healing import Agreement, Vocabulary, unfinished_word
+from autocoder.daemon.healing import Agreement, Vocabulary, unfinished
 from autocoder.daemon.prompt import PromptBuilder, PromptFormat
 from autocoder.daemon.protocol import Complete, ModelInfo
 
@@ -43,16 +43,20 @@ def never() -> bool:
         ((b".", b"enum"), 1),
         ((b".enum",), 1),
         ((b"self", b".jo"), 1),
-        ((b"x", b" = "), 0),
-        ((b"x", b"("), 0),
-        ((b"\n    ",), 0),
+        ((b"x", b" ="), 1),
+        ((b"=", b" "), 1),
+        ((b"x", b"("), 1),
+        ((b"self", b"."), 1),
+        ((b":", b"\n    "), 0),
+        ((b"):\n",), 0),
+        ((b"x", b""), 0),
         ((b"na", "ï".encode()[:1], "ï".encode()[1:], b"ve"), 4),
         ((b"a",) * 20, 8),
         ((), 0),
     ],
 )
-def test_the_unfinished_word_is_given_back(pieces: tuple[bytes, ...], count: int) -> None:
-    assert unfinished_word(pieces) == count
+def test_the_unfinished_is_given_back(pieces: tuple[bytes, ...], count: int) -> None:
+    assert unfinished(pieces) == count
 
 
 def test_tokens_agree_that_begin_with_the_text_or_that_begin_it() -> None:
