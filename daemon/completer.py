@@ -120,7 +120,7 @@ class ModelCompleter:
         started = perf_counter()
         source = Source.of(request)
         prompt = self._builder.build(source.language, source.prefix, source.suffix)
-        held = self._held(prompt)
+        held = self._held(prompt, request)
         decoding = self._decoding(request, source, held, interrupt)
         claim = self._engine.claim(held.ids, request.document)
         start = self._started(request, source, prompt, held, claim, decoding)
@@ -173,9 +173,10 @@ class ModelCompleter:
         tally = Tally(drafted=len(guess.tokens))
         return Start(claim.sequence, rows, guess, drafter, self._lookahead, tally)
 
-    def _held(self, prompt: Prompt) -> Held:
+    def _held(self, prompt: Prompt, request: Complete) -> Held:
+        """Candidates branch at the first token: few agree with a mark that was given back."""
         if self.heals:
-            return Held.back(prompt, self._detokenizer)
+            return Held.back(prompt, self._detokenizer, marks=request.candidates == 1)
         return Held.nothing(prompt)
 
     def _decoding(

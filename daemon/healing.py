@@ -21,18 +21,18 @@ Logits = NDArray[np.float32]  # (V,)
 MOST_TOKENS = 8  # given back at most
 
 
-def unfinished(pieces: Sequence[bytes]) -> int:
+def unfinished(pieces: Sequence[bytes], *, marks: bool = True) -> int:
     """How many of the last tokens, given by their bytes, the text may yet make others of.
 
-    Those of the word that it ends in; else the last one, unless that breaks the line: behind an
-    indentation nothing was gained.
+    Those of the word that it ends in; else, with `marks`, the last one, unless that breaks the
+    line: behind an indentation nothing was gained.
     """
     count, inside = 0, True
     while inside and count < min(len(pieces), MOST_TOKENS):
         piece = pieces[-1 - count]
         count += bool(piece) and _in_word(piece[-1])
         inside = bool(piece) and all(map(_in_word, piece))
-    if not count and pieces and pieces[-1] and b"\n" not in pieces[-1]:
+    if marks and not count and pieces and pieces[-1] and b"\n" not in pieces[-1]:
         return 1
     return count
 

@@ -29,12 +29,12 @@ class Held:
         return Held(prompt.ids, prompt.ids[prompt.prefix_start : prompt.prefix_stop], (), b"")
 
     @staticmethod
-    def back(prompt: Prompt, detokenizer: Detokenizer) -> "Held":
+    def back(prompt: Prompt, detokenizer: Detokenizer, *, marks: bool = True) -> "Held":
         """The prompt without its last word; whole where nothing would be left of it."""
         start, stop = prompt.prefix_start, prompt.prefix_stop
         prefix = prompt.ids[start:stop]
         pieces = [detokenizer.bytes_of(token) for token in prefix[-MOST_TOKENS:]]
-        kept = len(prefix) - unfinished(pieces)
+        kept = len(prefix) - unfinished(pieces, marks=marks)
         if not prompt.ids[: start + kept] + prompt.ids[stop:]:
             kept = len(prefix)  # a prompt has one token at least
         text = b"".join(pieces[len(pieces) - len(prefix) + kept :])

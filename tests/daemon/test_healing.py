@@ -59,6 +59,11 @@ def test_the_unfinished_is_given_back(pieces: tuple[bytes, ...], count: int) -> 
     assert unfinished(pieces) == count
 
 
+def test_marks_can_be_left_alone() -> None:
+    assert unfinished((b"self", b"."), marks=False) == 0
+    assert unfinished((b"self", b".jo"), marks=False) == 1
+
+
 def test_tokens_agree_that_begin_with_the_text_or_that_begin_it() -> None:
     vocabulary = Vocabulary(PIECES)
 
