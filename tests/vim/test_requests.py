@@ -1,6 +1,7 @@
 """What the plugin asks of the bridge, what it tells it, and what it makes of the answers."""
 
 import json
+import os
 
 BLOCK = "):\n    if n < 2:\n        return 1"
 
@@ -52,9 +53,11 @@ def test_bytes_that_are_no_utf_8_do_no_harm(editor, bridge):
     editor.file.write_bytes(b"caf\xe9 \xff\xfe\n\n")
     editor.run("edit! ++bad=keep").type("Gofor i in ran")
     assert editor.shows("for i in range(3):")
-    editor.run('silent execute "saveas! caf\\xe9.py"').type("Sfor i in ran")
+    beside = 'expand("%:p:h") . "/caf\\xe9.py"'
+    editor.run(f'silent execute "saveas! " . {beside}').type("Sfor i in ran")
     assert editor.shows("for i in range(3):")
     assert bridge.heard()[-1]["path"].endswith(".py")
+    assert b"caf\xe9.py" in os.listdir(os.fsencode(editor.folder))
 
 
 def test_typing_through_asks_for_nothing_new(editor, bridge):
