@@ -107,6 +107,7 @@ class Suggester:
         if self.ghost(document):
             return
         self.stop_asking()
+        self.offer = None  # or the cursor's move, which follows, would end what is asked now
         before, after = document.text_before_cursor, document.text_after_cursor
         if not self.state.enabled or accepted or not wants_suggestion(before, after):
             return

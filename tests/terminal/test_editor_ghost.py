@@ -50,6 +50,22 @@ def test_in_the_middle_of_a_line_the_tail_stays_and_is_not_grey(edit, script) ->
     assert script.requests[-1]["max_lines"] == 1
 
 
+def test_a_letter_that_the_suggestion_does_not_have_is_answered_at_once(edit, script) -> None:
+    script.answer({"self.": "items", "self.na": "me", "self.nb": "ytes"})
+    terminal = edit("")
+    terminal.type("self.")
+    assert terminal.wait(terminal.ghost) == ["items"]
+    terminal.type("n")
+    assert terminal.wait(lambda: script.requests[-1]["prefix"] == "self.n")
+    terminal.type("a")
+    assert terminal.wait(terminal.ghost) == ["me"]
+    terminal.press("backspace")
+    terminal.type("b")
+    assert terminal.wait(lambda: terminal.ghost() == ["ytes"])
+    terminal.press("backspace", "backspace")
+    assert terminal.wait(lambda: terminal.ghost() == ["items"])
+
+
 def test_typing_through_shrinks_it_without_a_request(edit, script) -> None:
     script.answer(RANGE)
     terminal = edit("")
