@@ -60,7 +60,7 @@ def run(options: argparse.Namespace) -> int:
     how = settings(options)
 
     def load() -> Completer:
-        from autocoder.daemon.completer import load_completer
+        from autocoder.daemon.loading import load_completer
 
         return load_completer(
             how.folder,

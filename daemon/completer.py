@@ -7,29 +7,20 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 from time import perf_counter
 
-from tokenizers import Tokenizer
-
-from autocoder.daemon import model_folder
 from autocoder.daemon.candidates import Start, continuations
 from autocoder.daemon.decoding import Continuation, Decoding
 from autocoder.daemon.detokenizer import Detokenizer, readable
 from autocoder.daemon.drafting import Guess
-from autocoder.daemon.engine import CACHE_BYTES, Claim, Engine
-from autocoder.daemon.engine_graph import OnnxGraph
-from autocoder.daemon.engine_session import CPU, CUDA, PREFILL, OpenSession, open_session
-from autocoder.daemon.errors import ModelError
+from autocoder.daemon.engine import Claim, Engine
 from autocoder.daemon.filters import refine
 from autocoder.daemon.guessing import Guessing
 from autocoder.daemon.healing import Agreement
 from autocoder.daemon.held import Held
 from autocoder.daemon.languages import language_of
 from autocoder.daemon.lookahead import Lookahead
-from autocoder.daemon.model_folder import ModelFolder
-from autocoder.daemon.prefill_loading import PrefillLoading
-from autocoder.daemon.prompt import Budget, Prompt, PromptBuilder
+from autocoder.daemon.prompt import Prompt, PromptBuilder
 from autocoder.daemon.protocol import (
     Cancelled,
     Complete,
@@ -40,17 +31,8 @@ from autocoder.daemon.protocol import (
 )
 from autocoder.daemon.repository_index import RepositoryIndex
 from autocoder.daemon.sampling import Sampling
-from autocoder.daemon.side_by_side import Begun
 from autocoder.daemon.speculation import Tally
 from autocoder.daemon.stopping import StopRules, cursor_ends_line
-
-SPECIAL_TOKENS = 8  # more than any prompt format adds
-LONGEST_TEXT = 64  # tokens kept free for a suggestion when the budget fills the context
-LONGEST_ANSWER = 512  # tokens, as docs/protocol.md allows
-CHUNK = {
-    False: 128,
-    True: 512,
-}  # tokens a pass, on the CPU and on CUDA: how long a cancelled request lasts
 
 
 @dataclass(frozen=True)
@@ -217,97 +199,3 @@ def clean(text: str) -> str:
 def _raise_if(cancelled: Callable[[], bool]) -> None:
     if cancelled():
         raise Cancelled
-
-
-def fitted(budget: Budget, context: int) -> Budget:
-    """The budget cut in proportion, so that prompt and suggestion fit a model's context."""
-    room = max(2, context - SPECIAL_TOKENS - min(LONGEST_TEXT, context // 4))
-    wanted = budget.prefix_tokens + budget.suffix_tokens
-    if wanted <= room:
-        return budget
-    prefix = max(1, budget.prefix_tokens * room // wanted)
-    return replace(budget, prefix_tokens=prefix, suffix_tokens=room - prefix)
-
-
-def load_completer(
-    folder: Path | None = None,
-    provider: str = "auto",
-    threads: int | None = None,
-    budget: Budget | None = None,
-    cache_bytes: int = CACHE_BYTES,
-    hurry: bool = False,
-    repository: bool = True,
-) -> ModelCompleter:
-    """Load a model folder, by default the bundled one, and open its graph on the best provider.
-
-    In a `hurry` the CPU's graph for long prompts is opened behind the first answer only.
-    `repository`: guesses may be drawn from the source files around a document. Raises ModelError
-    for a folder that cannot be served, ConfigError for a bad setting.
-    """
-    model = model_folder.load(folder, check_hashes=False)
-    checked = Begun(model.check_hashes)
-    reading = Begun(lambda: detokenized(load_tokenizer(model.tokenizer)))
-    graphs = {name: model.graph(name) for name in model.graphs}
-    try:
-        opened = open_session(graphs, provider, threads)
-    finally:
-        checked.result()  # a damaged file is what there is to say, if it is damaged
-    tokenizer, detokenizer = reading.result()
-    budget = fitted(budget or Budget(), model.context)
-    graph = OnnxGraph(opened.session, capacity(budget, model.context), cuda=opened.provider == CUDA)
-    if tokenizer.get_vocab_size() > graph.vocabulary:
-        raise ModelError(
-            f"the tokenizer in {model.path} has {tokenizer.get_vocab_size()} tokens, the graph "
-            f"{graph.vocabulary}; export the model again"
-        )
-    afterwards = prefill_opened(model, graph, opened, hurry)
-    builder = PromptBuilder(tokenizer, model.prompt, budget)
-    return ModelCompleter(
-        Engine(graph, cache_bytes=cache_bytes, chunk=CHUNK[opened.provider == CUDA]),
-        builder,
-        detokenizer,
-        model.info,
-        provider=opened.provider,
-        threads=opened.threads,
-        reason=opened.reason,
-        afterwards=afterwards,
-        index=RepositoryIndex(builder.encode) if repository else None,
-    )
-
-
-def prefill_opened(
-    model: ModelFolder, graph: OnnxGraph, opened: OpenSession, hurry: bool
-) -> Callable[[], None]:
-    """Open the prefill graph where the model has one for the provider; in a hurry, when called."""
-    if opened.provider != CPU or PREFILL not in model.graphs:
-        return lambda: None
-    loading = PrefillLoading(graph, model.graph(PREFILL), opened.threads)
-    if hurry:
-        return loading.start
-    loading.load()
-    return lambda: None
-
-
-def detokenized(tokenizer: Tokenizer) -> tuple[Tokenizer, Detokenizer]:
-    """A tokenizer and its detokenizer, with the tables made that the first request needs."""
-    detokenizer = Detokenizer(tokenizer)
-    detokenizer.vocabulary  # noqa: B018
-    return tokenizer, detokenizer
-
-
-def load_tokenizer(path: Path) -> Tokenizer:
-    """The tokenizer, deaf to special tokens in source text. Raises ModelError if it is damaged."""
-    try:
-        tokenizer = Tokenizer.from_file(str(path))
-    except Exception as error:  # the library raises no narrower class
-        raise ModelError(f"cannot read {path}: {error}; export the model again") from error
-    tokenizer.encode_special_tokens = True
-    tokenizer.no_truncation()
-    tokenizer.no_padding()
-    return tokenizer
-
-
-def capacity(budget: Budget, context: int) -> int:
-    """Tokens of a cache: the longest prompt and the longest suggestion, within the context."""
-    prompt = budget.prefix_tokens + budget.suffix_tokens + SPECIAL_TOKENS
-    return min(context, prompt + LONGEST_ANSWER)

@@ -1,8 +1,6 @@
 """What the source files around a document say: n-grams of their tokens, to draw guesses from.
 
-Only files of the document's own language, within its repository (the nearest folder above it with
-`.git`, `.hg` or `.svn`), nearest first; hidden folders, links, folders of dependencies and build
-outputs and what simple `.gitignore` lines name are left out. Bounded in files, bytes and tokens,
+Only files of the document's own language within its repository (`source_files`), bounded in tokens,
 read in a thread of low priority that waits while a request runs; no request ever waits for it.
 Nothing leaves memory, and guesses never change an answer, only the time it takes.
 
@@ -12,36 +10,23 @@ Knows files and token ids; knows no model.
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
-from fnmatch import fnmatch
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
-from autocoder.daemon.drafting import GAP, LONGEST_MATCH, Guess, longest_match
-from autocoder.daemon.languages import LANGUAGES, language_of
+from autocoder.daemon.drafting import GAP
+from autocoder.daemon.ngrams import Ids, Ngrams
+from autocoder.daemon.source_files import repository_of, source_files
 
-MARKS = (".git", ".hg", ".svn")
-DEPENDENCIES = ("node_modules", "site-packages", "venv", "env")
-OUTPUTS = ("__pycache__", "build", "dist", "target", "out")
-MOST_FILES = 300
-MOST_FOLDERS = 1000
-MOST_BYTES = 3_000_000
-LARGEST_FILE = 150_000
 MOST_TOKENS = 400_000
 MOST_REPOSITORIES = 3
+MOST_ROOTS = 1000  # folders whose repository is remembered
 AGAIN_AFTER_S = 300.0
 BLOCK = 8_000  # characters that are tokenised between two looks at whether a request runs
-ORDER = 3  # tokens that are sorted by
-FEWEST = 2  # that must match; behind a single one, one guess in ten comes true
-BITS = 21  # of a token
-MOST_PLACES = 64
 NICENESS = 15
-
-Ids = NDArray[np.int32]
 
 
 @dataclass
@@ -51,7 +36,7 @@ class Repository:
     read: dict[Path, tuple[float, Ids]] = field(
         default_factory=dict
     )  # path → (time of change, ids)
-    ngrams: "Ngrams | None" = None
+    ngrams: Ngrams | None = None
     looked: float = float("-inf")
 
 
@@ -66,7 +51,7 @@ class RepositoryIndex:
         self._idle.set()
         self._thread: threading.Thread | None = None
 
-    def around(self, path: str | None, language: str) -> "Ngrams | None":
+    def around(self, path: str | None, language: str) -> Ngrams | None:
         """The n-grams around a document, as far as they are read; begins to read where need be."""
         root = self._root(Path(path).parent) if path and os.path.isabs(path) else None
         if path is None or root is None:
@@ -93,7 +78,7 @@ class RepositoryIndex:
 
     def _root(self, folder: Path) -> Path | None:
         if folder not in self._roots:
-            if len(self._roots) > MOST_FOLDERS:
+            if len(self._roots) > MOST_ROOTS:
                 self._roots.clear()
             self._roots[folder] = repository_of(folder)
         return self._roots[folder]
@@ -137,151 +122,6 @@ class RepositoryIndex:
             self._idle.wait()
             ids += self._encode(block)
         return np.asarray([*ids, GAP], np.int32)
-
-
-class Ngrams:
-    """Texts of token ids, each closed by GAP, sorted by the ORDER tokens that precede each place.
-
-    The last of them counts most, so that those that share one, two or three are neighbours.
-    """
-
-    def __init__(self, texts: Sequence[Ids]) -> None:
-        self._ids = np.concatenate(texts)
-        keys = _keys(self._ids)
-        order = np.argsort(keys, kind="stable")
-        self._keys = keys[order]
-        self._ends = (order + ORDER - 1).astype(np.int32)
-
-    def __len__(self) -> int:
-        return len(self._ids)
-
-    def follow(self, ids: Sequence[int], most: int) -> Guess:
-        """See `NgramSource.follow`.
-
-        Behind ORDER tokens or more the longest match is continued; behind FEWEST, what most often
-        followed is the one guess.
-        """
-        wanted = np.asarray(ids[-LONGEST_MATCH:], np.int32)
-        for length in range(min(ORDER, len(wanted)), FEWEST - 1, -1):
-            places = self._places(wanted[-length:])
-            if len(places) and length == ORDER:
-                return self._longest(places, wanted, most)
-            if len(places):
-                return self._usual(places, length)
-        return Guess()
-
-    def _places(self, last: Ids) -> NDArray[np.int64]:
-        """Where these tokens stand; each place is that of the last of them."""
-        if (last == GAP).any():
-            return np.zeros(0, np.int64)
-        low = _key(last)
-        high = low + (1 << BITS * (ORDER - len(last)))
-        first, after = np.searchsorted(self._keys, [low, high])
-        return self._ends[first:after].astype(np.int64)
-
-    def _longest(self, places: NDArray[np.int64], wanted: Ids, most: int) -> Guess:
-        matched, place = longest_match(self._ids, places[-MOST_PLACES:], wanted)
-        following = self._ids[place + 1 : place + 1 + most].tolist()
-        tokens = following[: following.index(GAP)] if GAP in following else following
-        return Guess(tuple(tokens), matched, far=True)
-
-    def _usual(self, places: NDArray[np.int64], matched: int) -> Guess:
-        some = places[:: max(1, len(places) // MOST_PLACES)]
-        tokens, counts = np.unique(self._ids[some + 1], return_counts=True)
-        token = int(tokens[counts.argmax()])
-        return Guess((token,), matched, far=True) if token != GAP else Guess()
-
-
-def _keys(ids: Ids) -> NDArray[np.int64]:
-    """One number for each run of ORDER tokens, whose ids are below 2²¹."""
-    wide = ids.astype(np.int64) + 1
-    count = max(len(ids) - ORDER + 1, 0)
-    keys = np.zeros(count, np.int64)
-    for offset in reversed(range(ORDER)):
-        keys = (keys << BITS) | wide[offset : offset + count]
-    return keys
-
-
-def _key(last: Ids) -> int:
-    """The least key of a run that ends in these tokens."""
-    key = 0
-    for token in reversed(last.tolist()):
-        key = (key << BITS) | (token + 1)
-    return key << BITS * (ORDER - len(last))
-
-
-def repository_of(folder: Path) -> Path | None:
-    """The nearest folder, this one or above it, that is a repository; None where there is none."""
-    for candidate in (folder, *folder.parents):
-        with suppress(OSError):
-            if any((candidate / mark).exists() for mark in MARKS):
-                return candidate
-    return None
-
-
-def source_files(root: Path, folder: Path, language: str) -> Iterator[tuple[Path, float]]:
-    """Files of a language below `root` and their times of change, those nearest `folder` first."""
-    endings = tuple(end for row in LANGUAGES if row.name == language for end in row.endings)
-    files = size = 0
-    for inside in folders(root, folder):
-        for entry in _entries(inside):
-            with suppress(OSError):
-                if not entry.name.endswith(endings) or not entry.is_file(follow_symlinks=False):
-                    continue
-                status = entry.stat(follow_symlinks=False)
-                if status.st_size > LARGEST_FILE or language_of(entry.name) != language:
-                    continue
-                files, size = files + 1, size + status.st_size
-                if files > MOST_FILES or size > MOST_BYTES:
-                    return
-                yield Path(entry.path), status.st_mtime
-
-
-def folders(root: Path, folder: Path) -> Iterator[Path]:
-    """`folder`, what is below it, then its parent and what is below that, up to `root`."""
-    seen: set[Path] = set()
-    for start in (folder, *folder.parents):
-        waiting = [start]
-        while waiting and len(seen) < MOST_FOLDERS:
-            here = waiting.pop(0)
-            if here in seen:
-                continue
-            seen.add(here)
-            yield here
-            waiting += [below for below in _below(here) if below not in seen]
-        if start == root:
-            return
-
-
-def _below(folder: Path) -> list[Path]:
-    ignored = [*DEPENDENCIES, *OUTPUTS, *_ignored(folder)]
-    found = []
-    for entry in _entries(folder):
-        name = entry.name
-        if name.startswith(".") or any(fnmatch(name, each) for each in ignored):
-            continue
-        with suppress(OSError):
-            if entry.is_dir(follow_symlinks=False):
-                found.append(Path(entry.path))
-    return found
-
-
-def _ignored(folder: Path) -> list[str]:
-    """The simple names that the folder's `.gitignore` lists."""
-    try:
-        lines = (folder / ".gitignore").read_text("utf-8", "replace").splitlines()
-    except OSError:
-        return []
-    names = (line.strip().strip("/") for line in lines if not line.startswith(("#", "!")))
-    return [name for name in names if name and "/" not in name]
-
-
-def _entries(folder: Path) -> list["os.DirEntry[str]"]:
-    try:
-        with os.scandir(folder) as found:
-            return sorted(found, key=lambda entry: entry.name)
-    except OSError:
-        return []
 
 
 def blocks(text: str) -> Iterator[str]:

@@ -18,11 +18,11 @@ from typing import Any
 import numpy as np
 
 from autocoder.daemon import model_folder
-from autocoder.daemon.completer import CHUNK, prefill_opened
 from autocoder.daemon.engine import Engine
 from autocoder.daemon.engine_graph import OnnxGraph
 from autocoder.daemon.engine_session import CUDA, open_session
 from autocoder.daemon.errors import ConfigError
+from autocoder.daemon.loading import CHUNK, prefill_opened
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,9 @@ from pathlib import Path
 from typing import Any
 
 from autocoder.daemon import guessing
-from autocoder.daemon.completer import ModelCompleter, load_completer
+from autocoder.daemon.completer import ModelCompleter
 from autocoder.daemon.drafting import LONGEST_MATCH, Drafter, Guess
+from autocoder.daemon.loading import load_completer
 from autocoder.daemon.protocol import Complete, Completion
 
 ROOT = Path(__file__).parents[2]

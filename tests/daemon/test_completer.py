@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 from tokenizers import Tokenizer
 
-from autocoder.daemon.completer import ModelCompleter, fitted
+from autocoder.daemon.completer import ModelCompleter
 from autocoder.daemon.detokenizer import Detokenizer
 from autocoder.daemon.engine import Engine
+from autocoder.daemon.loading import fitted
 from autocoder.daemon.prompt import Budget, PromptBuilder, PromptFormat
 from autocoder.daemon.protocol import Cancelled, Complete, Completion, ModelInfo
 

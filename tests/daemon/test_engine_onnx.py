@@ -12,12 +12,13 @@ import numpy as np
 import pytest
 
 from autocoder.daemon import engine_runtime, model_folder
-from autocoder.daemon.completer import ModelCompleter, capacity, load_completer, load_tokenizer
+from autocoder.daemon.completer import ModelCompleter
 from autocoder.daemon.engine import Engine
 from autocoder.daemon.engine_graph import OnnxGraph
 from autocoder.daemon.engine_session import CPU, open_session
 from autocoder.daemon.engine_threads import granted_cpus, thread_count
 from autocoder.daemon.errors import ConfigError, ModelError
+from autocoder.daemon.loading import capacity, load_completer, load_tokenizer
 from autocoder.daemon.prompt import Budget
 from autocoder.daemon.protocol import Cancelled, Complete
 

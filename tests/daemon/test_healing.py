@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 from tokenizers import Tokenizer, models
 
-from autocoder.daemon.completer import ModelCompleter, load_completer
+from autocoder.daemon.completer import ModelCompleter
 from autocoder.daemon.detokenizer import Detokenizer
 from autocoder.daemon.engine import Engine
 from autocoder.daemon.healing import Agreement, Vocabulary, unfinished
+from autocoder.daemon.loading import load_completer
 from autocoder.daemon.prompt import PromptBuilder, PromptFormat
 from autocoder.daemon.protocol import Complete, ModelInfo
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from autocoder.daemon import model_folder
-from autocoder.daemon.completer import load_completer
 from autocoder.daemon.engine_graph import FEWEST_PREFILLED, OnnxGraph
 from autocoder.daemon.engine_session import PREFILL, open_prefill, open_session
+from autocoder.daemon.loading import load_completer
 from autocoder.daemon.prefill_loading import PrefillLoading
 from autocoder.daemon.protocol import Complete
 

@@ -8,11 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from autocoder.daemon import repository_index
-from autocoder.daemon.completer import load_completer
+from autocoder.daemon import repository_index, source_files
 from autocoder.daemon.drafting import GAP, Guess
+from autocoder.daemon.loading import load_completer
+from autocoder.daemon.ngrams import Ngrams
 from autocoder.daemon.protocol import Complete
-from autocoder.daemon.repository_index import Ngrams, RepositoryIndex, blocks, source_files
+from autocoder.daemon.repository_index import RepositoryIndex, blocks
 
 CODE = "def reticulate(splines, amount):\n    return [spline * amount for spline in splines]\n"
 
@@ -42,7 +43,7 @@ def write(path: Path, text: str) -> None:
 
 
 def names(root: Path, folder: Path, language: str = "python") -> list[str]:
-    found = [path for path, _ in source_files(root, folder, language)]
+    found = [path for path, _ in source_files.source_files(root, folder, language)]
     return [path.relative_to(root).as_posix() for path in found]
 
 
@@ -53,11 +54,11 @@ def test_files_of_the_language_are_read_the_nearest_first(repository: Path) -> N
 
 
 def test_reading_is_bounded(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    write(repository / "pkg" / "aaa.py", "x" * (repository_index.LARGEST_FILE + 1))
+    write(repository / "pkg" / "aaa.py", "x" * (source_files.LARGEST_FILE + 1))
     assert "pkg/aaa.py" not in names(repository, repository)
-    monkeypatch.setattr(repository_index, "MOST_FILES", 2)
+    monkeypatch.setattr(source_files, "MOST_FILES", 2)
     assert len(names(repository, repository)) == 2
-    monkeypatch.setattr(repository_index, "MOST_BYTES", len(CODE))
+    monkeypatch.setattr(source_files, "MOST_BYTES", len(CODE))
     assert len(names(repository, repository)) == 1
 
 

@@ -15,9 +15,10 @@ import pytest
 import zmq
 
 from autocoder.daemon import lock
-from autocoder.daemon.completer import ModelCompleter, load_completer
+from autocoder.daemon.completer import ModelCompleter
 from autocoder.daemon.connection import dealer
 from autocoder.daemon.endpoint import Endpoint
+from autocoder.daemon.loading import load_completer
 from autocoder.daemon.model_folder import bundled, manifest_hash
 from autocoder.daemon.server import Server
 

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 from autocoder.daemon import completer as completer_module
-from autocoder.daemon.completer import ModelCompleter, load_completer
+from autocoder.daemon.completer import ModelCompleter
 from autocoder.daemon.drafting import Drafter, Guess
 from autocoder.daemon.live_sequence import LiveSequence
+from autocoder.daemon.loading import load_completer
 from autocoder.daemon.lookahead import FIRST_COSTS, LONGEST_MATCH, MOST_GUESSES, Lookahead
 from autocoder.daemon.protocol import Complete
 from autocoder.daemon.speculation import Speculation, Tally

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 SUGGEST = """
-from autocoder.daemon.completer import load_completer
+from autocoder.daemon.loading import load_completer
 from autocoder.daemon.protocol import Complete
 completer = load_completer(None, "cpu", 1)
 assert completer.complete(Complete(prefix="for i in ran", language="python"), lambda: False)

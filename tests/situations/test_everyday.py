@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from autocoder.daemon.completer import load_completer
+from autocoder.daemon.loading import load_completer
 from autocoder.daemon.protocol import Complete, Completer
 
 SITUATIONS = tomllib.loads((Path(__file__).parent / "everyday.toml").read_text())["situation"]

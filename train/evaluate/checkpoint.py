@@ -9,10 +9,11 @@ from pathlib import Path
 
 import torch
 
-from autocoder.daemon.completer import ModelCompleter, capacity, fitted
+from autocoder.daemon.completer import ModelCompleter
 from autocoder.daemon.detokenizer import Detokenizer
 from autocoder.daemon.engine import Engine
 from autocoder.daemon.live_sequence import Graph
+from autocoder.daemon.loading import capacity, fitted
 from autocoder.daemon.prompt import Budget, PromptBuilder
 from autocoder.daemon.protocol import Completer, ModelInfo
 from autocoder.export.checkpoint import load_checkpoint

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from autocoder.daemon import model_folder
-from autocoder.daemon.completer import fitted, load_completer, load_tokenizer
+from autocoder.daemon.loading import fitted, load_completer, load_tokenizer
 from autocoder.daemon.prompt import Budget, PromptBuilder
 from autocoder.daemon.protocol import Completer
 from autocoder.train.evaluate.asking import prompt_and_middle
