@@ -56,7 +56,7 @@ def crowd(options: argparse.Namespace) -> dict[str, Any]:
 async def _all(
     daemon: Measured, request: Complete, text: str, options: argparse.Namespace, progress: Progress
 ) -> list[Typist]:
-    end = time.monotonic() + options.seconds
+    end: float = time.monotonic() + options.seconds
 
     def pressed() -> bool:
         progress.step()
