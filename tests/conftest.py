@@ -29,6 +29,7 @@ from autocoder.daemon import lifecycle, lock, model_folder
 from autocoder.daemon.endpoint import Endpoint
 
 FAKE_DAEMON = Path(__file__).parent / "fake_daemon.py"
+FAKE_BRIDGE = Path(__file__).parent / "fake_bridge.py"
 
 SPECIALS = ["<python>", "<java>", "<suffix>", "<prefix>", "<middle>", "<eos>"]
 PAIRS = [(")", ":"), ("):", "Ċ"), ("Ċ", "Ġ"), ("ĊĠ", "Ġ"), ("ĊĠĠ", "Ġ"), ("ĊĠĠĠ", "Ġ")]
@@ -211,3 +212,40 @@ def fake_daemon(place: Endpoint, monkeypatch: pytest.MonkeyPatch) -> Iterator[Fa
     monkeypatch.setattr(lifecycle, "run_command", lambda wanted: fake.command())
     yield fake
     fake.end()
+
+
+class FakeBridge:
+    """A bridge without a daemon: its command, its rules, and what it was asked, started or not."""
+
+    def __init__(self, folder: Path) -> None:
+        self.command = [sys.executable, "-S", str(FAKE_BRIDGE)]
+        self.rules_file, self.log_file = folder / "rules.json", folder / "bridge.log"
+        self.environment = {
+            "FAKE_BRIDGE_RULES": str(self.rules_file),
+            "FAKE_BRIDGE_LOG": str(self.log_file),
+        }
+        self.now: dict[str, Any] = {"rules": [], "mode": "ok", "delay_ms": 0}
+        self.says()
+
+    def says(self, *rules: tuple[str, str | list[str]], **settings: Any) -> None:
+        """From now on: after a prefix that ends so, suggest this; and `mode`, `delay_ms`."""
+        rows = [[ending, [texts] if isinstance(texts, str) else texts] for ending, texts in rules]
+        self.now |= {"rules": rows or self.now["rules"]} | settings
+        part = self.rules_file.with_suffix(".part")
+        part.write_text(json.dumps(self.now))
+        part.rename(self.rules_file)
+
+    def heard(self, kind: str = "complete") -> list[dict[str, Any]]:
+        """The messages of one type, in order."""
+        if not self.log_file.exists():
+            return []
+        lines = self.log_file.read_text().split("\n")[:-1]
+        return [message for line in lines if (message := json.loads(line))["type"] == kind]
+
+    def feedback(self) -> list[tuple[str, int]]:
+        return [(m["event"], m["characters"]) for m in self.heard("feedback")]
+
+
+@pytest.fixture
+def bridge(tmp_path: Path) -> FakeBridge:
+    return FakeBridge(tmp_path)

@@ -181,8 +181,7 @@ def typing(options: argparse.Namespace) -> tuple[dict[str, Any], list[str]]:
     return report, [
         f"{report['file']}: {report['keys']} keys, {report['typed_s']:.0f} s of typing, "
         f"{report['model']} on {report['provider']}",
-        f"keystroke → suggestion  p50 {_ms(report['p50_ms'])}, p95 {_ms(report['p95_ms'])}, "
-        f"p99 {_ms(report['p99_ms'])}",
+        _latencies(report),
         f"answered within 100 ms  {_share(report['in_time_share'])} of the keys; "
         f"{_share(report['superseded_share'])} superseded by the next one",
         f"suggestions             {_share(report['nonempty_share'])} not empty, "
@@ -206,14 +205,18 @@ def load(options: argparse.Namespace) -> tuple[dict[str, Any], list[str]]:
     return report, [
         f"{report['typists']} typists, {report['keys']} keys in {options.seconds:g} s, "
         f"{report['model']} on {report['provider']}",
-        f"keystroke → suggestion  p50 {_ms(report['p50_ms'])}, p95 {_ms(report['p95_ms'])}, "
-        f"p99 {_ms(report['p99_ms'])}",
+        _latencies(report),
         f"p95 within 100 ms       {report['typists_in_time']} of {report['typists']} typists",
         f"answered within 100 ms  {_share(report['in_time_share'])} of the keys; "
         f"{_share(report['superseded_share'])} superseded",
         f"the daemon              {_number(report['cpu_share'])} processors busy, "
         f"{report['memory_mb']:.0f} MB",
     ]
+
+
+def _latencies(report: dict[str, Any]) -> str:
+    p50, p95, p99 = (_ms(report[name]) for name in ("p50_ms", "p95_ms", "p99_ms"))
+    return f"keystroke → suggestion  p50 {p50}, p95 {p95}, p99 {p99}"
 
 
 def _ms(value: float | None) -> str:

@@ -11,44 +11,12 @@ import pytest
 from autocoder.clients import sublime_command
 
 HERE = Path(__file__).resolve().parent
-ROOT = HERE.parents[1]
 PLUGIN = sublime_command.PLUGIN
-FAKE_BRIDGE = ROOT / "tests" / "vim" / "fake_bridge.py"
 REAL = [sys.executable, "-P", "-m", "autocoder"]
 
 sys.path.insert(0, str(HERE / "fake"))  # there `sublime` and `sublime_plugin` lie
 
 from fake_editor import Editor  # noqa: E402
-
-
-class Bridge:
-    """The fake bridge's rules, and what it was asked. It can be asked before it is started."""
-
-    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.command = [sys.executable, "-S", str(FAKE_BRIDGE)]
-        self.rules_file, self.log_file = folder / "rules.json", folder / "bridge.log"
-        monkeypatch.setenv("FAKE_BRIDGE_RULES", str(self.rules_file))
-        monkeypatch.setenv("FAKE_BRIDGE_LOG", str(self.log_file))
-        self.now: dict[str, Any] = {"rules": [], "mode": "ok", "delay_ms": 0}
-        self.says()
-
-    def says(self, *rules: tuple[str, str | list[str]], **settings: Any) -> None:
-        """From now on: after a prefix that ends so, suggest this; and `mode`, `delay_ms`."""
-        rows = [[ending, [texts] if isinstance(texts, str) else texts] for ending, texts in rules]
-        self.now |= {"rules": rows or self.now["rules"]} | settings
-        part = self.rules_file.with_suffix(".part")
-        part.write_text(json.dumps(self.now))
-        part.rename(self.rules_file)
-
-    def heard(self, kind: str = "complete") -> list[dict[str, Any]]:
-        """The messages of one type, in order."""
-        if not self.log_file.exists():
-            return []
-        lines = self.log_file.read_text().split("\n")[:-1]
-        return [message for line in lines if (message := json.loads(line))["type"] == kind]
-
-    def feedback(self) -> list[tuple[str, int]]:
-        return [(m["event"], m["characters"]) for m in self.heard("feedback")]
 
 
 def note_requests() -> list[dict[str, Any]]:
@@ -64,8 +32,11 @@ def note_requests() -> list[dict[str, Any]]:
 
 
 @pytest.fixture
-def bridge(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bridge:
-    return Bridge(tmp_path, monkeypatch)
+def bridge(bridge: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The fake bridge, whose rules the plugin's child finds in the environment."""
+    for name, value in bridge.environment.items():
+        monkeypatch.setenv(name, value)
+    return bridge
 
 
 Start = Callable[..., Editor]
@@ -102,7 +73,7 @@ def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:
 
 
 @pytest.fixture
-def editor(start: Start, bridge: Bridge) -> Editor:
+def editor(start: Start, bridge: Any) -> Editor:
     """Sublime with the plugin and the fake bridge, and an empty Python text open in it."""
     editor = start(bridge.command)
     editor.open()

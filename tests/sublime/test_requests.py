@@ -316,13 +316,18 @@ def test_of_two_views_of_one_text_the_one_typed_in_has_the_ghost(editor, bridge)
     assert editor.text(first) == "for i in rang\t|"
 
 
-def test_leaving_the_view_cancels_what_was_asked_and_drops_the_answer(editor, bridge):
+def waiting(editor, bridge):
+    """The view whose request is answered, and the answer held back."""
     bridge.says(("ran", "ge(10):"))
-    view = editor.view
     editor.hold()
     editor.type("for i in ran")
     assert asked(editor, bridge, "for i in ran")
     assert answers_held(editor, bridge)
+    return editor.view
+
+
+def test_leaving_the_view_cancels_what_was_asked_and_drops_the_answer(editor, bridge):
+    view = waiting(editor, bridge)
     editor.open("other")
     assert editor.wait(lambda: bridge.heard("cancel"))
     assert bridge.heard("cancel")[0]["target"] == last(bridge)["id"]
@@ -332,12 +337,7 @@ def test_leaving_the_view_cancels_what_was_asked_and_drops_the_answer(editor, br
 
 
 def test_closing_the_view_while_waiting(editor, bridge):
-    bridge.says(("ran", "ge(10):"))
-    view = editor.view
-    editor.hold()
-    editor.type("for i in ran")
-    assert asked(editor, bridge, "for i in ran")
-    assert answers_held(editor, bridge)
+    view = waiting(editor, bridge)
     view.close()
     assert editor.wait(lambda: bridge.heard("cancel"))
     editor.release()

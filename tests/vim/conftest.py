@@ -3,7 +3,6 @@
 import json
 import os
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,7 +12,6 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 PLUGIN = ROOT / "clients" / "vim"
-FAKE = Path(__file__).with_name("fake_bridge.py")
 PATIENCE_S = float(os.environ.get("PATIENCE_S", "20"))
 START = {
     "vim": ["vim", "-i", "NONE", "-n", "-N", "-u"],
@@ -52,37 +50,10 @@ def wait_for(what: Callable[[], Any], seconds: float = PATIENCE_S) -> Any:
     return found
 
 
-class Bridge:
-    """The fake bridge's rules, and what it was asked."""
-
-    def __init__(self, folder: Path) -> None:
-        self.rules_file, self.log_file = folder / "rules.json", folder / "bridge.log"
-        self.now: dict[str, Any] = {"rules": [], "mode": "ok", "delay_ms": 0}
-        self.says()
-
-    def says(self, *rules: tuple[str, str | list[str]], **settings: Any) -> None:
-        """From now on: after a prefix that ends so, suggest this; and `mode`, `delay_ms`."""
-        rows = [[ending, [texts] if isinstance(texts, str) else texts] for ending, texts in rules]
-        self.now |= {"rules": rows or self.now["rules"]} | settings
-        part = self.rules_file.with_suffix(".part")
-        part.write_text(json.dumps(self.now))
-        part.rename(self.rules_file)
-
-    def heard(self, kind: str = "complete") -> list[dict[str, Any]]:
-        """The messages of one type, in order."""
-        if not self.log_file.exists():
-            return []
-        lines = self.log_file.read_text().split("\n")[:-1]
-        return [message for line in lines if (message := json.loads(line))["type"] == kind]
-
-    def feedback(self) -> list[tuple[str, int]]:
-        return [(m["event"], m["characters"]) for m in self.heard("feedback")]
-
-
 class Editor:
     """One editor in one tmux server of its own."""
 
-    def __init__(self, kind: str, folder: Path, bridge: Bridge) -> None:
+    def __init__(self, kind: str, folder: Path, bridge: Any) -> None:
         self.kind, self.folder, self.bridge = kind, folder, bridge
         self.socket, self.dump = folder / "tmux", folder / "dump.json"
         self.file = folder / "code.py"
@@ -100,7 +71,7 @@ class Editor:
         """Start the editor on a file holding `text`, with lines of vimrc before and after."""
         self.file = self.folder / name
         self.file.write_text(text)
-        words = json.dumps(command or [sys.executable, "-S", str(FAKE)])
+        words = json.dumps(command or self.bridge.command)
         rc = self.folder / "rc.vim"
         rc.write_text(
             RC.format(plugin=PLUGIN, command=words, dump=self.dump, before=before, after=after)
@@ -133,8 +104,7 @@ class Editor:
             "LC_ALL": "C.UTF-8",
             "HOME": str(self.folder),
             "XDG_CONFIG_HOME": str(self.folder / "config"),
-            "FAKE_BRIDGE_RULES": str(self.bridge.rules_file),
-            "FAKE_BRIDGE_LOG": str(self.bridge.log_file),
+            **self.bridge.environment,
         }
         done = subprocess.run(
             ["tmux", "-u", "-S", str(self.socket), *words],
@@ -210,20 +180,15 @@ class Editor:
         self._tmux("kill-server")
 
 
-@pytest.fixture
-def bridge(tmp_path: Path) -> Bridge:
-    return Bridge(tmp_path)
-
-
 @pytest.fixture(params=sorted(START))
-def editor(request: pytest.FixtureRequest, tmp_path: Path, bridge: Bridge) -> Iterator[Editor]:
+def editor(request: pytest.FixtureRequest, tmp_path: Path, bridge: Any) -> Iterator[Editor]:
     found = Editor(request.param, tmp_path, bridge)
     yield found
     found.close()
 
 
 @pytest.fixture
-def start_editor(tmp_path: Path, bridge: Bridge) -> Iterator[Callable[[str], Editor]]:
+def start_editor(tmp_path: Path, bridge: Any) -> Iterator[Callable[[str], Editor]]:
     """Makes an editor of one kind, for what only that one has."""
     made: list[Editor] = []
 

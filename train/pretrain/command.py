@@ -28,13 +28,18 @@ def main(arguments: Sequence[str]) -> int:
     return _train(options, recipe)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="autocoder train pretrain", description=__doc__)
+def add_data(parser: argparse.ArgumentParser) -> None:
+    """The options that say what is trained on."""
     parser.add_argument("--recipe", type=Path, required=True, help="TOML, see train/recipes/")
     parser.add_argument("--corpus", type=Path, required=True, help="folder of NNNN.jsonl.xz shards")
     parser.add_argument("--shards", help="their names, comma separated (default: those there)")
     parser.add_argument("--tokenizer", type=Path, required=True, help="tokenizer.json")
     parser.add_argument("--windows", type=Path, required=True, help="folder of window shards")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="autocoder train pretrain", description=__doc__)
+    add_data(parser)
     parser.add_argument("--out", type=Path, help="folder of the run: checkpoints, log")
     parser.add_argument("--dev", type=Path, help="a shard of documents to measure bits per byte on")
     parser.add_argument("--dev-bytes", type=int, default=1_000_000, help="of each language")

@@ -25,7 +25,7 @@ from autocoder.daemon.errors import AutocoderError
 from autocoder.daemon.prompt import PromptBuilder
 from autocoder.train.pretrain import recipe as recipes
 from autocoder.train.pretrain.bits import bits_per_byte
-from autocoder.train.pretrain.command import place_of_process, shards_of
+from autocoder.train.pretrain.command import add_data, place_of_process, shards_of
 from autocoder.train.pretrain.loop import optimisers
 from autocoder.train.pretrain.model import CodeModel, ModelConfig, losses
 from autocoder.train.pretrain.order import Source, batches
@@ -76,11 +76,7 @@ def main(arguments: Sequence[str]) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="autocoder train compare", description=__doc__)
-    parser.add_argument("--recipe", type=Path, required=True, help="TOML: optimisers, data, batch")
-    parser.add_argument("--corpus", type=Path, required=True, help="folder of NNNN.jsonl.xz shards")
-    parser.add_argument("--shards", help="their names, comma separated (default: those there)")
-    parser.add_argument("--tokenizer", type=Path, required=True, help="tokenizer.json")
-    parser.add_argument("--windows", type=Path, required=True, help="folder of window shards")
+    add_data(parser)
     parser.add_argument("--dev", type=Path, required=True, help="shard to measure on")
     parser.add_argument("--dev-bytes", type=int, default=300_000, help="of each language")
     parser.add_argument("--seconds", type=float, default=60, help="of training, for each")
