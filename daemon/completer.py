@@ -164,6 +164,7 @@ class ModelCompleter:
     def _decoding(
         self, request: Complete, source: Source, held: Held, interrupt: Callable[[], None]
     ) -> Decoding:
+        typed = [(token, self._detokenizer.bytes_of(token)) for token in held.word]
         return Decoding(
             detokenizer=self._detokenizer,
             stop_ids=self._stop_ids,
@@ -176,7 +177,7 @@ class ModelCompleter:
                 request.temperature, request.top_k, request.top_p, request.repetition_penalty
             ),
             max_tokens=request.max_tokens,
-            agreement=Agreement(held.text, self._vocabulary),
+            agreement=Agreement(typed, self._vocabulary),
             interrupt=interrupt,
         )
 

@@ -3,8 +3,9 @@
 A cursor in mid-word splits tokens as training seldom saw: behind `enum` the model has no good way
 to say `enumerate`, which is a token of its own, and behind `self.` none to say `.items`. So the
 tokens of the unfinished word, or the mark or blanks that the text ends in, are taken off the
-prompt, and the first tokens chosen must agree with their bytes: those that begin with what is left
-of them, and those that what is left begins with.
+prompt, and the first tokens chosen must agree with their bytes: each is the token that was typed
+there, or one that begins with all that is left of the text. Shorter ones would agree too, but spell
+the text as no tokenizer does, and what follows them goes astray (`fac`, `tor`, `ia`, `load`).
 
 Knows bytes and token ids; knows no tokenizer's rules, no model. The idea is that of S. Lundberg,
 "The Art of Prompt Design: Prompt Boundaries and Token Healing" (2023).
@@ -13,6 +14,8 @@ Knows bytes and token ids; knows no tokenizer's rules, no model. The idea is tha
 from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import accumulate
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,40 +54,40 @@ class Vocabulary:
         self._pieces = [pieces[token] for token in found]
         self._tokens = np.asarray(found, np.int64)
 
-    def agreeing(self, text: bytes) -> NDArray[np.int64]:
-        """The tokens that begin with `text`, and those that `text` begins with."""
-        longer = self._tokens[self._range(text)]
-        shorter = [self._tokens[self._same(text[:end])] for end in range(1, len(text))]
-        return np.concatenate([longer, *shorter])
-
-    def _range(self, beginning: bytes) -> slice:
-        last = beginning.rstrip(b"\xff")
+    def beginning_with(self, text: bytes) -> NDArray[np.int64]:
+        """The tokens that begin with `text`."""
+        last = text.rstrip(b"\xff")
         after = last[:-1] + bytes([last[-1] + 1]) if last else None
         end = len(self._pieces) if after is None else bisect_left(self._pieces, after)
-        return slice(bisect_left(self._pieces, beginning), end)
-
-    def _same(self, piece: bytes) -> slice:
-        first = bisect_left(self._pieces, piece)
-        return slice(first, bisect_left(self._pieces, piece + b"\0", first))
+        return self._tokens[bisect_left(self._pieces, text) : end]
 
 
 @dataclass(frozen=True)
 class Agreement:
-    """The bytes with which what is decoded must begin: the text that was taken off the prompt."""
+    """The text with which what is decoded must begin: that of the tokens taken off the prompt.
 
-    text: bytes
+    `typed` are those tokens and their bytes, in order.
+    """
+
+    typed: Sequence[tuple[int, bytes]]
     vocabulary: Vocabulary
 
-    def weighed(self, logits: Logits, written: int) -> Logits:
-        """The logits after `written` bytes, those of tokens that disagree at minus infinity.
+    @cached_property
+    def text(self) -> bytes:
+        return b"".join(piece for _, piece in self.typed)
 
-        Where no token agrees, which only a vocabulary without all bytes can bring about, they stay.
-        """
+    def weighed(self, logits: Logits, written: int) -> Logits:
+        """The logits after `written` bytes, those of tokens that disagree at minus infinity."""
         if written >= len(self.text):
             return logits
-        allowed = self.vocabulary.agreeing(self.text[written:])
-        if not len(allowed):
-            return logits
+        covering = self.vocabulary.beginning_with(self.text[written:])
+        allowed = np.append(covering, self._typed_at[written])
         weighed = np.full_like(logits, -np.inf)
         weighed[allowed] = logits[allowed]
         return weighed
+
+    @cached_property
+    def _typed_at(self) -> dict[int, int]:
+        """Where each typed token begins, in bytes."""
+        starts = accumulate((len(piece) for _, piece in self.typed), initial=0)
+        return {start: token for start, (token, _) in zip(starts, self.typed, strict=False)}

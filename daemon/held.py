@@ -1,6 +1,6 @@
 """A prompt whose last word, mark or blanks before the cursor are given back.
 
-What is decoded must then begin with their text (`healing.Agreement`). Knows prompts and
+What is decoded must then begin with their bytes (`healing.Agreement`). Knows prompts and
 tokens; knows no model.
 """
 
@@ -13,7 +13,7 @@ from autocoder.daemon.prompt import Prompt
 
 @dataclass(frozen=True)
 class Held:
-    """A prompt's ids without those of the word or mark before the cursor, and its text.
+    """A prompt's ids without those of the word or mark before the cursor.
 
     `before` are the prefix's own tokens that remain, `word` those that do not.
     """
@@ -21,12 +21,11 @@ class Held:
     ids: tuple[int, ...]
     before: tuple[int, ...]
     word: tuple[int, ...]
-    text: bytes
 
     @staticmethod
     def nothing(prompt: Prompt) -> "Held":
         """The prompt as it is."""
-        return Held(prompt.ids, prompt.ids[prompt.prefix_start : prompt.prefix_stop], (), b"")
+        return Held(prompt.ids, prompt.ids[prompt.prefix_start : prompt.prefix_stop], ())
 
     @staticmethod
     def back(prompt: Prompt, detokenizer: Detokenizer, *, marks: bool = True) -> "Held":
@@ -37,6 +36,5 @@ class Held:
         kept = len(prefix) - unfinished(pieces, marks=marks)
         if not prompt.ids[: start + kept] + prompt.ids[stop:]:
             kept = len(prefix)  # a prompt has one token at least
-        text = b"".join(pieces[len(pieces) - len(prefix) + kept :])
         ids = prompt.ids[: start + kept] + prompt.ids[stop:]
-        return Held(ids, prefix[:kept], prefix[kept:], text)
+        return Held(ids, prefix[:kept], prefix[kept:])

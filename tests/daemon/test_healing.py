@@ -28,6 +28,8 @@ PIECES = (
     b"enum(",
     b"\xff",
     b"\xffa",
+    b"um",
+    b"um_",
 )
 
 
@@ -65,30 +67,34 @@ def test_marks_can_be_left_alone() -> None:
     assert unfinished((b"self", b".jo"), marks=False) == 1
 
 
-def test_tokens_agree_that_begin_with_the_text_or_that_begin_it() -> None:
+def test_tokens_are_found_by_their_beginning() -> None:
     vocabulary = Vocabulary(PIECES)
 
-    def agreeing(text: bytes) -> set[bytes]:
-        return {PIECES[token] for token in vocabulary.agreeing(text)}
+    def found(text: bytes) -> set[bytes]:
+        return {PIECES[token] for token in vocabulary.beginning_with(text)}
 
-    assert agreeing(b"enum") == {b"e", b"en", b"enum", b"enumerate", b"enum("}
-    assert agreeing(b"enumer") == {b"e", b"en", b"enum", b"enumerate"}
-    assert agreeing(b" enum") == {b" enum"}
-    assert agreeing(b"\xff") == {b"\xff", b"\xffa"}
-    assert agreeing(b"?") == set()
+    assert found(b"enum") == {b"enum", b"enumerate", b"enum("}
+    assert found(b"enumer") == {b"enumerate"}
+    assert found(b" enum") == {b" enum"}
+    assert found(b"\xff") == {b"\xff", b"\xffa"}
+    assert found(b"?") == set()
 
 
-def test_what_disagrees_is_impossible_and_the_rest_is_as_it_was() -> None:
+def test_what_was_typed_agrees_and_what_begins_with_all_that_is_left() -> None:
     logits = np.arange(len(PIECES), dtype=np.float32)
-    agreement = Agreement(b"enum", Vocabulary(PIECES))
-    weighed = agreement.weighed(logits, 0)
-    assert [PIECES[t] for t in np.flatnonzero(np.isfinite(weighed))] == [
-        b"e", b"en", b"enum", b"enumerate", b"enum(",
-    ]  # fmt: skip
-    assert np.isfinite(agreement.weighed(logits, 1)).sum() == 1  # `n`, of `num`
+    typed = [(PIECES.index(piece), piece) for piece in (b"en", b"um")]
+    agreement = Agreement(typed, Vocabulary(PIECES))
+
+    def agreeing(written: int) -> list[bytes]:
+        weighed = agreement.weighed(logits, written)
+        kept = np.flatnonzero(np.isfinite(weighed))
+        assert (weighed[kept] == logits[kept]).all()
+        return [PIECES[token] for token in kept]
+
+    assert agreeing(0) == [b"en", b"enum", b"enumerate", b"enum("]  # not `e`
+    assert agreeing(2) == [b"um", b"um_"]
     assert agreement.weighed(logits, 4) is logits
-    nothing_agrees = Agreement(b"?", Vocabulary(PIECES))
-    assert nothing_agrees.weighed(logits, 0) is logits
+    assert Agreement([], Vocabulary(PIECES)).weighed(logits, 0) is logits
 
 
 MERGED = [("e", "n"), ("u", "m"), ("en", "um")]
@@ -218,11 +224,7 @@ def test_every_token_of_the_bundled_model_is_found_by_its_bytes(bundled: ModelCo
     vocabulary = bundled._vocabulary
     for token in range(0, len(pieces), 97):
         if pieces[token]:
-            assert token in vocabulary.agreeing(pieces[token])
+            assert token in vocabulary.beginning_with(pieces[token])
     for word in (b"enum", b" self", b"_", "日".encode()):
-        expected = {
-            token
-            for token, piece in enumerate(pieces)
-            if piece and (piece.startswith(word) or word.startswith(piece))
-        }
-        assert set(vocabulary.agreeing(word).tolist()) == expected
+        expected = {token for token, piece in enumerate(pieces) if piece.startswith(word)}
+        assert set(vocabulary.beginning_with(word).tolist()) == expected
