@@ -26,7 +26,6 @@ from autocoder.clients.editor.colours import editor_style
 from autocoder.clients.editor.edit_buffer import EditBuffer
 from autocoder.clients.editor.file import (
     OpenedFile,
-    Stamp,
     changed_on_disk,
     open_file,
     save_file,
@@ -36,6 +35,7 @@ from autocoder.clients.editor.key_bindings import editor_bindings, toolkit_bindi
 from autocoder.clients.editor.layout import Screen
 from autocoder.clients.editor.lexing import lexer_for
 from autocoder.clients.editor.prompts import Question
+from autocoder.clients.editor.recovery_offer import offer_recovery
 from autocoder.clients.editor.suggester import Completes, Suggester
 from autocoder.clients.editor.text_format import TextFormat, UnencodableError, as_utf8, encode
 from autocoder.daemon.errors import AutocoderError
@@ -139,7 +139,7 @@ class Editor:
             with contextlib.suppress(ValueError, RuntimeError):  # not in the main thread
                 loop.add_signal_handler(number, self._terminated, number)
         self.suggester.start()
-        self._offer_recovery()
+        offer_recovery(self)
 
     def _went_wrong(self, _: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         """Log what nobody caught; where the terminal is gone, leave."""
@@ -154,13 +154,13 @@ class Editor:
 
     def _terminated(self, number: signal.Signals) -> None:
         if self.buffer.is_dirty:
-            self._keep_copy(self.buffer.text)
+            self.keep_copy(self.buffer.text)
         if not self.app.is_done:
             self.app.exit(result=128 + number)
 
     def _end(self) -> None:
         if self.buffer.is_dirty:
-            self._keep_copy(self.buffer.text)
+            self.keep_copy(self.buffer.text)
         else:
             self._copy.forget()
         self._copy.close()
@@ -183,9 +183,9 @@ class Editor:
             await asyncio.sleep(RECOVERY_EVERY_S)
             text = self.buffer.text
             if text is not self._kept and self.buffer.is_dirty:
-                await asyncio.to_thread(self._keep_copy, text)
+                await asyncio.to_thread(self.keep_copy, text)
 
-    def _keep_copy(self, text: str) -> bool:
+    def keep_copy(self, text: str) -> bool:
         """Keep a copy of `text`; whether that worked. It is told when it begins to fail."""
         try:
             self._copy.keep(self.path, text, self.stamp)
@@ -204,51 +204,8 @@ class Editor:
     def _throw_copy_away(self) -> None:
         """What was typed is given up, yet can be had back for some days."""
         if self.buffer.is_dirty:
-            self._keep_copy(self.buffer.text)
+            self.keep_copy(self.buffer.text)
         self._copy.throw_away()
-
-    def _offer_recovery(self) -> None:
-        other = recovery.edited_elsewhere(self.path)
-        if other is not None:
-            self.say(f"Another editor (process {other}) has unsaved changes of this file", True)
-        found = recovery.find(self.path)
-        if found is None:
-            return
-        if found.text == self.buffer.text:
-            recovery.discard(found.file)
-            return None if found.file.exists() else self._offer_recovery()
-        since = " The file was changed since." if _digest(found.base) != _digest(self.stamp) else ""
-        self.screen.prompts.ask(
-            Question(
-                f"Unsaved changes of {found.clock} were left behind.{since}",
-                {
-                    "r": ("recover them", lambda: self._recover(found)),
-                    "d": ("delete them", lambda: self._ask_to_delete(found)),
-                },
-                comes_unasked=True,
-            )
-        )
-
-    def _ask_to_delete(self, found: recovery.Recovery) -> None:
-        def delete() -> None:
-            if not recovery.throw_away(found.file):
-                return self.say(f"{found.file} cannot be moved; it stays", True)
-            self.say(f"Deleted; for some days it is in {recovery.deleted_folder()}")
-            return self._offer_recovery()
-
-        answers = {"enter": ("delete them", delete)}
-        text = f"Delete the unsaved changes of {found.clock}?"
-        self.screen.prompts.ask(Question(text, answers, otherwise=self._offer_recovery))
-
-    def _recover(self, found: recovery.Recovery) -> None:
-        """From now on the text is based on what it was based on then: saving asks if need be."""
-        changed = _digest(found.base) != _digest(self.stamp)
-        self.stamp = found.base
-        self.buffer.replace(0, len(self.buffer.text), found.text, 0)
-        if self._keep_copy(found.text):
-            recovery.discard(found.file)
-        ends = "saving asks, as the file was changed since." if changed else "Ctrl-S saves."
-        self.say(f"Recovered. Ctrl-Z shows the file as it is on disk, {ends}")
 
     # --- messages -----------------------------------------------------------------------------
 
@@ -500,8 +457,3 @@ class Editor:
         """Comment the line or the selected lines out or in."""
         mark = next((row.line_comment for row in LANGUAGES if row.name == self.language), "#")
         actions.toggle_comment(self.buffer, mark)
-
-
-def _digest(stamp: Stamp | None) -> str:
-    """Tells apart what files hold; "" where there is none."""
-    return stamp.digest if stamp else ""
