@@ -3,6 +3,7 @@
 import json
 import lzma
 import random
+import re
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from autocoder.train.pretrain.mix import main as mix
 from autocoder.train.pretrain.neighbours import Neighbours
 from autocoder.train.pretrain.order import Source, batches, prefetched
 from autocoder.train.pretrain.prepare import documents, prepare
+from autocoder.train.pretrain.renaming import Renaming, own_names
 from autocoder.train.pretrain.samples import (
     Mixture,
     form_of,
@@ -291,3 +293,67 @@ def test_a_shortened_tokenizer_is_the_one_trained_to_that_size() -> None:
     cut = shortened(large, 330)
     assert cut.get_vocab() == small.get_vocab()
     assert cut.encode(PYTHON).ids == small.encode(PYTHON).ids != large.encode(PYTHON).ids
+
+
+JAVA = """import java.util.List;
+
+class Basket {
+    // count the things
+    int put(List<Thing> things, int count) {
+        int total = 0;
+        for (Thing thing : things) {
+            total += thing.weight() * count;
+        }
+        return total;
+    }
+}
+"""
+
+
+def test_own_names_are_parameters_and_locals_not_imports_methods_or_keywords() -> None:
+    assert own_names(JAVA, "java") == ["things", "count", "total", "thing"]
+    text = (
+        "import os\n\ndef f(a, *rest, os=1):\n    out = a.out()\n    for x in rest:\n        pass\n"
+    )
+    assert own_names(text, "python") == ["a", "rest", "x"]
+
+
+def test_renaming_changes_a_name_everywhere_but_in_comments_and_nothing_else() -> None:
+    renaming, chance = Renaming(), random.Random(1)
+    renaming.see("def g(alpha, beta, gamma, delta):\n    pass\n", "python")
+    renaming.see(PYTHON, "python")
+    renaming.see("class A { void f(int left, int right, int upper, int lower) {} }", "java")
+    found = renaming.rename(JAVA, "java", chance)
+    assert found != JAVA
+    assert "// count the things" in found
+    changed = {(old, new) for old, new in zip(words(JAVA), words(found), strict=True) if old != new}
+    assert {old for old, _ in changed} <= set(own_names(JAVA, "java"))
+    assert len({old for old, _ in changed}) == len(changed), "a name became two"
+
+
+def words(code: str) -> list[str]:
+    """Of the lines that are no comment."""
+    return re.findall(r"\w+", re.sub(r"//.*", "", code))
+
+
+def test_a_renamed_text_never_merges_two_names() -> None:
+    renaming = Renaming()
+    for seed in range(50):
+        found = renaming.rename(JAVA, "java", random.Random(seed))
+        assert len(own_names(found, "java")) == 4
+
+
+def test_windows_hold_other_names_where_the_mixture_says_so(
+    tmp_path: Path, tokenizer_file: Path
+) -> None:
+    shard = tmp_path / "0000.jsonl.xz"
+    with lzma.open(shard, "wt") as out:
+        for number in range(200):
+            text = f"def call(name{number}, other):\n    return other(name{number})\n"
+            out.write(json.dumps({"language": "python", "text": text}) + "\n")
+    found = {}
+    for share in (0.0, 1.0):
+        folder, mixture = tmp_path / str(share), Mixture(0.0, renamed_share=share)
+        prepare([shard], folder, tokenizer_file, epochs=1, length=33, workers=1, mixture=mixture)
+        found[share] = [np.load(path) for path in sorted(folder.glob("*.npy"))]
+    assert any(not np.array_equal(*pair) for pair in zip(found[0.0], found[1.0], strict=True))

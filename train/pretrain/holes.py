@@ -11,9 +11,9 @@ from dataclasses import dataclass
 CLOSERS = re.compile(r"[)\]}\"':;,]+$")
 AFTER_MARK = re.compile(r"[ .(\[,=]")
 SHARES = (
-    ("line_end", 0.46),
-    ("next_lines", 0.16),
-    ("whole_lines", 0.14),
+    ("line_end", 0.42),
+    ("next_lines", 0.14),
+    ("whole_lines", 0.20),
     ("block", 0.12),
     ("span", 0.12),
 )

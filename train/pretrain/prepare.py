@@ -25,6 +25,7 @@ from tokenizers import Tokenizer
 
 from autocoder.daemon.prompt import Context, PromptBuilder
 from autocoder.train.pretrain.neighbours import neighbours_of
+from autocoder.train.pretrain.renaming import Renaming
 from autocoder.train.pretrain.samples import Mixture, form_of, holes_of, plain_sample
 from autocoder.train.pretrain.windows import Packer
 
@@ -106,15 +107,28 @@ def run(job: Job) -> int:
     tokenizer.encode_special_tokens = True  # a literal `<eos>` in source text is text
     builder = PromptBuilder(tokenizer, form_of(job.mixture))
     chance = random.Random(f"{job.seed}:{job.epoch}:{shard_name(job.shard)}:{job.part}")
-    packer = Packer(job.length)
+    packer, renaming = Packer(job.length), Renaming()
     for document in documents(job.shard, job.part, SLICES):
-        _add(document, packer, builder, job, chance)
+        _add(_renamed(document, renaming, job, chance), packer, builder, job, chance)
     rows = np.stack(packer.windows) if packer.windows else np.zeros((0, job.length), np.uint16)
     hidden = job.target.with_suffix(".part")
     with hidden.open("wb") as out:
         np.save(out, rows)
     hidden.rename(job.target)
     return len(rows)
+
+
+def _renamed(
+    document: dict[str, str], renaming: Renaming, job: Job, chance: random.Random
+) -> dict[str, str]:
+    """The document as it is or, in the mixture's share of cases, with other names."""
+    if not job.mixture.renamed_share:
+        return document
+    text, language = document["text"], document["language"]
+    if chance.random() >= job.mixture.renamed_share:
+        renaming.see(text, language)
+        return document
+    return document | {"text": renaming.rename(text, language, chance)}
 
 
 def _add(

@@ -32,6 +32,7 @@ class Mixture:
     context_share: float = 0.0
     context_files: int = 3
     context_tokens: int = 512
+    renamed_share: float = 0.0
 
 
 def form_of(mixture: Mixture) -> PromptFormat:
