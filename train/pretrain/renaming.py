@@ -4,7 +4,7 @@ A model that has seen `for item in items` a million times writes `item` whatever
 a share of the documents some parameters and local variables get, throughout the file, names that
 other documents use. Only names that the document itself introduces are changed, never those that it
 imports or calls as methods, and nothing in lines of comment. Found by patterns, not by a parser: a
-document that half fits a language is still only a document. Knows texts and chance; knows no tokens.
+document that half fits a language is still a document. Knows texts and chance; knows no tokens.
 """
 
 import keyword
