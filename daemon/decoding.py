@@ -69,11 +69,11 @@ class Decoding:
             first = None
             tokens.append(token)
             if token in self.stop_ids:
-                end = len(self._new_text(pieces)), "end"
+                end = len(self.new_text(pieces)), "end"
                 break
             pieces.append(self.detokenizer.bytes_of(token))
             probabilities.append(probability(logits, token))
-            end = self._end(pieces, ahead.room)
+            end = self.end(pieces, ahead.room)
             if end is None:
                 ahead.choose(token, lambda guesses: self.worth(pieces, guesses), self.interrupt)
         repeated = len(self.agreement.text)
@@ -84,7 +84,7 @@ class Decoding:
         text = list(pieces)
         for number, guess in enumerate(guesses):
             text.append(self.detokenizer.bytes_of(guess))
-            if guess in self.stop_ids or self._end(text, 1) is not None:
+            if guess in self.stop_ids or self.end(text, 1) is not None:
                 return guesses[:number]
         return guesses
 
@@ -93,12 +93,13 @@ class Decoding:
         there = len(self.agreement.text)
         return sum(end > there for end in accumulate(map(len, pieces))) if there else len(pieces)
 
-    def _new_text(self, pieces: Sequence[bytes]) -> bytes:
+    def new_text(self, pieces: Sequence[bytes]) -> bytes:
+        """What tokens say beyond the text that was there."""
         return b"".join(pieces)[len(self.agreement.text) :]
 
-    def _end(self, pieces: Sequence[bytes], room: int) -> tuple[int, str] | None:
+    def end(self, pieces: Sequence[bytes], room: int) -> tuple[int, str] | None:
         """How many bytes to keep and why the text ends here, or None to go on."""
-        text = self._new_text(pieces)
+        text = self.new_text(pieces)
         cut = self.rules.cut(text) if text else None
         if cut is not None:
             return cut

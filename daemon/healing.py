@@ -76,12 +76,18 @@ class Agreement:
     def text(self) -> bytes:
         return b"".join(piece for _, piece in self.typed)
 
+    def allowed(self, written: int) -> NDArray[np.int64] | None:
+        """The tokens that agree after `written` bytes; None where all do."""
+        if written >= len(self.text):
+            return None
+        covering = self.vocabulary.beginning_with(self.text[written:])
+        return np.append(covering, self._typed_at[written])
+
     def weighed(self, logits: Logits, written: int) -> Logits:
         """The logits after `written` bytes, those of tokens that disagree at minus infinity."""
-        if written >= len(self.text):
+        allowed = self.allowed(written)
+        if allowed is None:
             return logits
-        covering = self.vocabulary.beginning_with(self.text[written:])
-        allowed = np.append(covering, self._typed_at[written])
         weighed = np.full_like(logits, -np.inf)
         weighed[allowed] = logits[allowed]
         return weighed
