@@ -74,6 +74,18 @@ def open_prefill(graph: Path, threads: int) -> Any:
     return session
 
 
+def open_on_cuda(graph: Path, threads: int, settings: Mapping[str, str] | None = None) -> Any:
+    """A session on CUDA, with further `settings` of its provider. Raises ModelError."""
+    import onnxruntime
+
+    _preload_cuda_libraries(onnxruntime)
+    options = {"device_id": "0", "arena_extend_strategy": "kSameAsRequested", **(settings or {})}
+    session = _create(graph, threads, [(CUDA, options), CPU])
+    if session.get_providers()[0] != CUDA:
+        raise ModelError("CUDA did not start: no usable GPU, or its libraries do not load")
+    return session
+
+
 def _try_cuda(graph: Path | None, threads: int) -> tuple[Any | None, str]:
     """A session on CUDA, or None and the reason why there is none."""
     import onnxruntime
@@ -82,15 +94,11 @@ def _try_cuda(graph: Path | None, threads: int) -> tuple[Any | None, str]:
         return None, NO_CUDA
     if graph is None:
         return None, "the model folder has no cuda.onnx"
-    _preload_cuda_libraries(onnxruntime)
-    options = {"device_id": "0", "arena_extend_strategy": "kSameAsRequested"}
     try:
-        session = _create(graph, threads, [(CUDA, options), CPU])
-        if session.get_providers()[0] != CUDA:
-            return None, "CUDA did not start: no usable GPU, or its libraries do not load"
+        session = open_on_cuda(graph, threads)
         _run_once(session)
     except ModelError as error:
-        return None, f"CUDA did not start: {error}"
+        return None, str(error)
     return session, ""
 
 

@@ -6,12 +6,14 @@ folders and sessions; knows no request.
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from tokenizers import Tokenizer
 
 from autocoder.daemon import model_folder
 from autocoder.daemon.completer import ModelCompleter
+from autocoder.daemon.cuda_loading import device_or_none, serving
 from autocoder.daemon.detokenizer import Detokenizer
 from autocoder.daemon.engine import CACHE_BYTES, Engine
 from autocoder.daemon.engine_graph import OnnxGraph
@@ -51,20 +53,23 @@ def load_completer(
     checked = Begun(model.check_hashes)
     reading = Begun(lambda: detokenized(load_tokenizer(model.tokenizer)))
     graphs = {name: model.graph(name) for name in model.graphs}
+    budget = fitted(budget or Budget(), model.context)
+    room = capacity(budget, model.context)
     try:
-        opened = open_session(graphs, provider, threads)
+        device = device_or_none(graphs, provider, room, threads, cache_bytes)
+        opened = None if device else open_session(graphs, provider, threads)
     finally:
         checked.result()  # a damaged file is what there is to say, if it is damaged
     tokenizer, detokenizer = reading.result()
-    budget = fitted(budget or Budget(), model.context)
-    graph = OnnxGraph(opened.session, capacity(budget, model.context), cuda=opened.provider == CUDA)
-    if tokenizer.get_vocab_size() > graph.vocabulary:
-        raise ModelError(
-            f"the tokenizer in {model.path} has {tokenizer.get_vocab_size()} tokens, the graph "
-            f"{graph.vocabulary}; export the model again"
-        )
-    afterwards = prefill_opened(model, graph, opened, hurry)
     builder = PromptBuilder(tokenizer, model.prompt, budget)
+    if device is not None:
+        check_vocabulary(model, tokenizer, device.graph.vocabulary)
+        again = partial(_on_cpu, folder, threads, budget, cache_bytes, repository)
+        return serving(device, builder, detokenizer, model.info, again)
+    assert opened is not None
+    graph = OnnxGraph(opened.session, room, cuda=opened.provider == CUDA)
+    check_vocabulary(model, tokenizer, graph.vocabulary)
+    afterwards = prefill_opened(model, graph, opened, hurry)
     return ModelCompleter(
         Engine(graph, cache_bytes=cache_bytes, chunk=CHUNK[opened.provider == CUDA]),
         builder,
@@ -76,6 +81,31 @@ def load_completer(
         afterwards=afterwards,
         index=RepositoryIndex(builder.encode) if repository else None,
     )
+
+
+def _on_cpu(
+    folder: Path | None,
+    threads: int | None,
+    budget: Budget,
+    cache_bytes: int,
+    repository: bool,
+    reason: str,
+) -> ModelCompleter:
+    """The same model on the CPU, because CUDA failed."""
+    completer = load_completer(
+        folder, "cpu", threads, budget, cache_bytes, hurry=True, repository=repository
+    )
+    completer.reason = reason
+    return completer
+
+
+def check_vocabulary(model: ModelFolder, tokenizer: Tokenizer, vocabulary: int) -> None:
+    """Raises ModelError where a tokenizer has tokens that the graph does not know."""
+    if tokenizer.get_vocab_size() > vocabulary:
+        raise ModelError(
+            f"the tokenizer in {model.path} has {tokenizer.get_vocab_size()} tokens, the graph "
+            f"{vocabulary}; export the model again"
+        )
 
 
 def prefill_opened(

@@ -36,6 +36,7 @@ class Job:
     slice_s: float | None = field(default=None)  # how long it may run; None: nobody waits
     turns: int = field(default=0)  # after which it was put back
     waiting_since: float = field(default=0.0)
+    began: float = field(default=0.0)  # when it was given to the model last
     _started: float | None = field(default=None)
 
     def __post_init__(self) -> None:
@@ -64,12 +65,19 @@ class Job:
 
 
 class Scheduler:
-    """The waiting jobs of every client, and the one that runs."""
+    """The waiting jobs of every client, and those that run: one, or as many as have `places` where
+    the model advances many at once. Where there are many, nobody's time is sliced."""
 
-    def __init__(self) -> None:
-        self.running: Job | None = None
+    def __init__(self, places: int = 1) -> None:
+        self.places = places
+        self._running: list[Job] = []
         # Least recently active client first; each client's jobs oldest first.
         self._waiting: OrderedDict[bytes, deque[Job]] = OrderedDict()
+
+    @property
+    def running(self) -> Job | None:
+        """The job that has run the longest, if any runs."""
+        return self._running[0] if self._running else None
 
     def submit(self, job: Job) -> list[Job]:
         """Queue a job; returns the waiting ones that it supersedes. A running one is flagged.
@@ -91,26 +99,27 @@ class Scheduler:
         return superseded
 
     def _flag_running(self, newer: Job) -> None:
-        running = self.running
-        if running and running.client == newer.client:
-            running.cancelled |= running.request.document == newer.request.document
-        elif running:
-            running.share_with([newer])
+        for running in self._running:
+            if running.client == newer.client:
+                running.cancelled |= running.request.document == newer.request.document
+            elif self.places == 1:
+                running.share_with([newer])
 
     def next(self, now: float) -> Job | None:
-        """Take the job to run, or None if one runs already or none waits.
+        """Take the job to run, or None if as many as can run already, or none waits.
 
         Of the clients' oldest jobs that were put back the fewest times, that of the most recently
         active client, unless one has waited longer than PATIENCE_S: then the oldest of them. One
         that has waited for STARVING_S goes before all.
         """
         heads = [queue[0] for queue in self._waiting.values() if queue]
-        if self.running is not None or not heads:
+        if len(self._running) >= self.places or not heads:
             return None
         chosen = _chosen(heads, now)
         self._take(chosen)
-        chosen.share_with(head for head in heads if head is not chosen)
-        self.running = chosen
+        if self.places == 1:
+            chosen.share_with(head for head in heads if head is not chosen)
+        self._running.append(chosen)
         return chosen
 
     def _take(self, job: Job) -> None:
@@ -119,13 +128,13 @@ class Scheduler:
         if not queue:
             del self._waiting[job.client]
 
-    def finish(self) -> None:
-        """The running job is over."""
-        self.running = None
+    def finish(self, job: Job | None = None) -> None:
+        """A running job is over; the only one, where none is named."""
+        self._running = [other for other in self._running if job and other is not job]
 
     def put_back(self, job: Job, now: float) -> None:
         """The running job's slice is over: it waits again, the first of its client."""
-        self.running = None
+        self.finish(job)
         job.put_back(now)
         active = list(self._waiting)
         self._waiting.setdefault(job.client, deque()).appendleft(job)
@@ -137,9 +146,10 @@ class Scheduler:
 
         A running job is flagged; its end comes through whoever runs it.
         """
-        if self.running and (self.running.client, self.running.id) == (client, id):
-            self.running.cancelled = True
-            return True, None
+        for job in self._running:
+            if (job.client, job.id) == (client, id):
+                job.cancelled = True
+                return True, None
         for job in self._waiting.get(client, ()):
             if job.id == id:
                 self._take(job)
@@ -148,23 +158,26 @@ class Scheduler:
 
     def knows(self, client: bytes, id: str) -> bool:
         """Is a job of this client and id under way?"""
-        running = [self.running] if self.running else []
-        jobs = [*running, *self._waiting.get(client, ())]
+        jobs = [*self._running, *self._waiting.get(client, ())]
         return any((job.client, job.id) == (client, id) for job in jobs)
 
     def forget(self, client: bytes) -> None:
         """The client is gone: nobody wants its answers."""
         self._waiting.pop(client, None)
-        if self.running and self.running.client == client:
-            self.running.cancelled = True
+        for job in self._running:
+            job.cancelled |= job.client == client
 
     def drain(self) -> list[Job]:
-        """Take every waiting job, and flag the running one."""
+        """Take every waiting job, and flag the running ones."""
         jobs = [job for queue in self._waiting.values() for job in queue]
         self._waiting.clear()
-        if self.running:
-            self.running.cancelled = True
+        for job in self._running:
+            job.cancelled = True
         return jobs
+
+    def left(self) -> list[Job]:
+        """The jobs that still run."""
+        return list(self._running)
 
 
 def _chosen(heads: list[Job], now: float) -> Job:

@@ -96,7 +96,6 @@ class Server:
         self._woken, self._waker = os.pipe()
         os.set_blocking(self._waker, False)
         self._load_tried = False
-        self._started = 0.0
         self._stopping = False
 
     def stop(self) -> None:
@@ -142,8 +141,9 @@ class Server:
             self._answer_cancelled(job)
         left = self._worker.stop(LEAVE_S)
         self._take_reports()
-        if not left and self._scheduler.running:
-            self._answer_cancelled(self._scheduler.running)
+        if not left:
+            for job in self._scheduler.left():
+                self._answer_cancelled(job)
         os.close(self._woken)
         os.close(self._waker)
         return left
@@ -183,12 +183,13 @@ class Server:
         if job.slice_s is not None and not job.cancelled and isinstance(report.result, Cancelled):
             self._scheduler.put_back(job, time.monotonic())
         else:
-            self._scheduler.finish()
+            self._scheduler.finish(job)
             self._answer(job, report.result)
 
     def _take_loaded(self, completer: Completer) -> None:
         self._load_tried, self._unloaded, self._problem = True, False, None
         self._completer = completer
+        self._scheduler.places = getattr(completer, "places", 1)
         self._provision = Provision(completer.provider, completer.threads, completer.reason)
         logger.info("%s on %s", completer.info.name, completer.provider)
 
@@ -255,8 +256,8 @@ class Server:
     def _dispatch(self) -> None:
         now = time.monotonic()
         # While the model loads, jobs stay with the scheduler, where they can be superseded.
-        if self._load_tried and (job := self._scheduler.next(now)):
-            self._started = now
+        while self._load_tried and (job := self._scheduler.next(now)):
+            job.began = now
             self._worker.give(job)
 
     # Replies
@@ -274,7 +275,7 @@ class Server:
 
     def _answer_completion(self, job: Job, result: Completion) -> None:
         total = (time.monotonic() - job.arrived) * 1000
-        queued = (self._started - job.arrived) * 1000
+        queued = (job.began - job.arrived) * 1000
         timed = replace(result, ms=replace(result.ms, queued=queued, total=total))
         self._statistics.took(total)
         contents = {"document": job.request.document, **completion_fields(timed)}

@@ -1,5 +1,8 @@
 """The one thread that owns the model: it loads it, runs one job at a time and reports.
 
+A model that batches is given all jobs that are there, between any two of its steps (`batch.py`).
+One whose device fails is replaced by the same model on the CPU, and its jobs begin anew.
+
 Knows no sockets and no scheduling. A model that cannot be loaded is reported, job by job, and tried
 again from time to time, so that the user's remedy works without a restart. One that nobody has
 asked for long enough is dropped, and loaded again at the first sign of life.
@@ -8,10 +11,12 @@ asked for long enough is dropped, and loaded again at the first sign of life.
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 
-from autocoder.daemon.protocol import Complete, Completer, Completion
+from autocoder.daemon.batch import Batch, Batching, named_for_client
+from autocoder.daemon.cuda_graph import CudaFailed
+from autocoder.daemon.protocol import Completer, Completion
 from autocoder.daemon.scheduler import Job
 
 RETRY_S = 5.0
@@ -92,10 +97,48 @@ class Worker:
     def _live(self) -> None:
         self._try_to_load()
         while (task := self._next()) is not None:
-            if isinstance(task, Job):
+            if isinstance(task, Job) and isinstance(self._completer, Batching):
+                self._together(task, self._completer)
+            elif isinstance(task, Job):
                 self._report(Done(task, self._result(task)))
             elif self._completer is None and self._failure is None:
                 self._try_to_load()
+
+    def _together(self, first: Job, completer: Batching) -> None:
+        """Run a job and all that come meanwhile."""
+        batch = Batch(completer, lambda job, result: self._report(Done(job, result)))
+        jobs = [first]
+        try:
+            while jobs or len(batch):
+                batch.join(jobs)
+                batch.step()
+                jobs = self._waiting()
+        except CudaFailed as error:
+            self._fall_back(error)
+            for job in [*batch.abandoned(), *self._waiting()]:
+                self._report(Done(job, self._result(job)))
+        except Exception as error:  # the outer edge, as for a job alone
+            for job in batch.abandoned():
+                self._report(Done(job, error))
+
+    def _waiting(self) -> list[Job]:
+        """The jobs in the inbox. The end of the thread stays there, and ends what is under way."""
+        jobs: list[Job] = []
+        while not self._inbox.empty():
+            task = self._inbox.get()
+            if task is None:
+                self._inbox.put(None)
+                break
+            if isinstance(task, Job):
+                jobs.append(task)
+        return jobs
+
+    def _fall_back(self, error: CudaFailed) -> None:
+        """The device failed: the CPU serves from now on."""
+        again = getattr(self._completer, "on_cpu", None)
+        self._completer = None
+        if again is not None:
+            self._try_to_load(lambda: again(str(error)))
 
     def _next(self) -> Job | Wake | None:
         """What comes next, however long it takes; the model is dropped meanwhile."""
@@ -113,23 +156,21 @@ class Worker:
             return self._failure or RuntimeError("the model is not loaded")
         try:
             return self._completer.complete(named_for_client(job), job.is_interrupted)
+        except CudaFailed as error:
+            self._fall_back(error)
+            return self._result(job) if self._completer else error
         except Exception as error:  # the outer edge: reported, logged and answered by the loop
             return error
 
     def _may_try(self) -> bool:
         return self._failure is None or time.monotonic() - self._tried > RETRY_S
 
-    def _try_to_load(self) -> None:
+    def _try_to_load(self, load: Callable[[], Completer] | None = None) -> None:
         try:
-            self._completer = self._load()
+            self._completer = (load or self._load)()
             self._failure = None
             self._report(Loaded(self._completer))
         except Exception as error:
             self._failure = error
             self._report(LoadFailed(error))
         self._tried = time.monotonic()
-
-
-def named_for_client(job: Job) -> Complete:
-    """The request with a document's name that no other client's document has."""
-    return replace(job.request, document=f"{job.client.hex()} {job.request.document}")

@@ -19,7 +19,9 @@ from autocoder.daemon.engine_session import PREFILL
 from autocoder.daemon.errors import ConfigError
 from autocoder.daemon.model_folder import ModelFolder
 from autocoder.export.checkpoint import Checkpoint, load_checkpoint, rotary_tables
+from autocoder.export.cuda_step import CHOOSE, STEP, choosing_graph, step_graph
 from autocoder.export.graph import DecoderGraph
+from autocoder.export.grouped import group_queries
 from autocoder.export.optimum_model import trace
 from autocoder.export.prefill import made_at_load, prefill_graph, record
 from autocoder.export.providers import CPU, CUDA, EXACT, Provider, for_provider, quantise_constants
@@ -99,6 +101,7 @@ def write_graphs(
     with WeightsFile(folder / WEIGHTS) as weights:
         for provider, place in ((CPU, folder), (CUDA, folder), (EXACT, scratch)):
             _write(graph, grids, provider, place, name, weights)
+        _write_steps(for_provider(graph, dict(grids), CUDA), folder, name, weights)
         if grids:
             _write_prefill(for_provider(graph, dict(grids), CPU), grids, folder, name, weights)
     if scratch != folder:
@@ -114,8 +117,17 @@ def _write(
     weights: WeightsFile,
 ) -> None:
     made = for_provider(graph, dict(grids), provider)
+    if provider.groups_queries:
+        group_queries(made)
     model = made.to_model(weights.initializers(made.constants), name)
     onnx.save(model, str(place / f"{provider.name}.onnx"))
+
+
+def _write_steps(cuda: DecoderGraph, folder: Path, name: str, weights: WeightsFile) -> None:
+    vocabulary = cuda.outputs[0].type.tensor_type.shape.dim[-1].dim_value
+    for stem, made in ((STEP, step_graph(cuda)), (CHOOSE, choosing_graph(vocabulary))):
+        model = made.to_model(weights.initializers(made.constants), name)
+        onnx.save(model, str(folder / f"{stem}.onnx"))
 
 
 def _write_prefill(

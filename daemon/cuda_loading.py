@@ -1,0 +1,124 @@
+"""Opens a model's graphs for serving on CUDA, and falls back where that cannot be done.
+
+A graph whose CUDA graph cannot be captured is served without; lanes that do not fit are halved.
+Knows graph files and sessions; knows no request.
+"""
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from autocoder.daemon.completer import ModelCompleter
+from autocoder.daemon.cuda_choice import Chooser
+from autocoder.daemon.cuda_completer import CudaCompleter
+from autocoder.daemon.cuda_graph import CudaFailed, StepGraph
+from autocoder.daemon.detokenizer import Detokenizer
+from autocoder.daemon.engine_runtime import import_runtime
+from autocoder.daemon.engine_session import CUDA, NO_CUDA, open_on_cuda
+from autocoder.daemon.engine_threads import thread_count
+from autocoder.daemon.errors import ModelError
+from autocoder.daemon.prompt import PromptBuilder
+from autocoder.daemon.protocol import ModelInfo
+
+logger = logging.getLogger(__name__)
+
+STEP, CHOOSE = "cuda-step", "cuda-choose"
+LANE_BYTES = 2**29  # of the device's memory for the lanes at least
+MOST_LANES = 1024
+FEWEST_LANES = 2
+
+
+@dataclass(frozen=True)
+class OpenDevice:
+    """What serves on CUDA."""
+
+    graph: StepGraph
+    chooser: Chooser
+
+
+def device_or_none(
+    graphs: Mapping[str, Path], provider: str, capacity: int, threads: int | None, cache_bytes: int
+) -> OpenDevice | None:
+    """What serves on CUDA if it is wanted, there, and the model has the graphs; why not is logged.
+
+    Raises ModelError where the runtime is missing or doubled, ConfigError for bad threads.
+    """
+    if provider == "cpu" or not {STEP, CHOOSE} <= set(graphs):
+        return None
+    import_runtime()
+    try:
+        lane_bytes = max(cache_bytes, LANE_BYTES)
+        return open_device(graphs, capacity, thread_count(threads), lane_bytes=lane_bytes)
+    except ModelError as error:
+        logger.info("not served in lanes on CUDA: %s", error)
+        return None
+
+
+def serving(
+    device: OpenDevice,
+    builder: PromptBuilder,
+    detokenizer: Detokenizer,
+    info: ModelInfo,
+    on_cpu: Callable[[str], ModelCompleter],
+) -> CudaCompleter:
+    """A completer on CUDA; `on_cpu` makes the one that takes its place where the device fails."""
+    completer = CudaCompleter(
+        device.graph, device.chooser, builder, detokenizer, info, provider=CUDA
+    )
+    completer.on_cpu = lambda reason: on_cpu(f"CUDA failed: {reason}")
+    return completer
+
+
+def open_device(
+    graphs: Mapping[str, Path],
+    capacity: int,
+    threads: int,
+    *,
+    lane_bytes: int = LANE_BYTES,
+    captures: bool = True,
+) -> OpenDevice:
+    """Open `cuda-step` and `cuda-choose` of a model with as many lanes as `lane_bytes` hold.
+
+    Raises ModelError, with the reason, where there is no CUDA or it does not do.
+    """
+    import onnxruntime
+
+    if CUDA not in onnxruntime.get_available_providers():
+        raise ModelError(NO_CUDA)
+    chooser = open_on_cuda(graphs[CHOOSE], threads)
+    try:
+        graph = _stepping(graphs[STEP], capacity, threads, lane_bytes, captures)
+    except CudaFailed as error:
+        if not captures:
+            raise
+        logger.warning("no CUDA graph can be captured: %s", error)
+        graph = _stepping(graphs[STEP], capacity, threads, lane_bytes, False)
+    return OpenDevice(graph, Chooser(chooser, graph.vocabulary))
+
+
+def _stepping(
+    path: Path, capacity: int, threads: int, lane_bytes: int, captures: bool
+) -> StepGraph:
+    options = {"enable_cuda_graph": "1"} if captures else {}
+    session = open_on_cuda(path, threads, options)
+    graph = with_lanes(session, capacity, lane_bytes, device="cuda", captures=captures)
+    graph.chunk(0, 0, [0])  # what cannot run fails now
+    graph.chunk(0, 1, [0])
+    if graph.lanes > 1:
+        graph.step({0: (0, 1), 1: (0, 0)}, [0] * graph.lanes)
+    return graph
+
+
+def with_lanes(session: Any, capacity: int, lane_bytes: int, **options: Any) -> StepGraph:
+    """A graph with the lanes that `lane_bytes` hold, or half of them, and so on, until they fit."""
+    one = StepGraph(session, capacity, 1, **options).bytes
+    lanes = max(FEWEST_LANES, min(MOST_LANES, lane_bytes // one))
+    while True:
+        try:
+            return StepGraph(session, capacity, lanes, **options)
+        except CudaFailed:
+            if lanes <= FEWEST_LANES:
+                raise
+            lanes = max(FEWEST_LANES, lanes // 2)
