@@ -10,6 +10,7 @@ The one part of the clients that opens a model itself. Knows no text and no daem
 import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from random import Random
 from time import perf_counter
@@ -18,9 +19,12 @@ from typing import Any
 import numpy as np
 
 from autocoder.daemon import model_folder
+from autocoder.daemon.cuda_graph import StepGraph
+from autocoder.daemon.cuda_loading import device_or_none
 from autocoder.daemon.engine import Engine
 from autocoder.daemon.engine_graph import OnnxGraph
 from autocoder.daemon.engine_session import CUDA, open_session
+from autocoder.daemon.engine_threads import thread_count
 from autocoder.daemon.errors import ConfigError
 from autocoder.daemon.loading import CHUNK, prefill_opened
 
@@ -33,7 +37,7 @@ class OpenModel:
     provider: str
     threads: int
     reason: str
-    graph: OnnxGraph
+    graph: OnnxGraph | StepGraph
     chunk: int
 
 
@@ -43,9 +47,13 @@ def open_model(path: Path | None, provider: str, threads: int | None, longest: i
     Raises ModelError, ConfigError.
     """
     folder = model_folder.load(path)
-    opened = open_session({name: folder.graph(name) for name in folder.graphs}, provider, threads)
+    graphs = {name: folder.graph(name) for name in folder.graphs}
+    room = min(folder.context, longest)
+    if device := device_or_none(graphs, provider, room, threads, 0):
+        return OpenModel(folder.name, CUDA, thread_count(threads), "", device.graph, CHUNK[True])
+    opened = open_session(graphs, provider, threads)
     cuda = opened.provider == CUDA
-    graph = OnnxGraph(opened.session, min(folder.context, longest), cuda=cuda)
+    graph = OnnxGraph(opened.session, room, cuda=cuda)
     prefill_opened(folder, graph, opened, hurry=False)
     return OpenModel(
         folder.name, opened.provider, opened.threads, opened.reason, graph, CHUNK[cuda]
@@ -71,11 +79,11 @@ def time_passes(
 
     `step` is called after every measurement. A round more than asked for warms up.
     """
-    engine = Engine(model.graph, sequences=1, chunk=model.chunk)
+    one_round = _rounds(model)
     took: dict[int, list[tuple[float, float]]] = {context: [] for context in contexts}
     for number in range(rounds + 1):
         for context in contexts:
-            found = _one_round(engine, _random_ids(model, context, number), tokens)
+            found = one_round(_random_ids(model, context, number), tokens)
             if number:
                 took[context].append(found)
             step()
@@ -87,13 +95,31 @@ def _random_ids(model: OpenModel, count: int, seed: int) -> list[int]:
     return [chance.randrange(model.graph.vocabulary) for _ in range(count)]
 
 
-def _one_round(engine: Engine, ids: list[int], tokens: int) -> tuple[float, float]:
-    """Milliseconds of the prefill, and of one token behind it."""
+def _rounds(model: OpenModel) -> Callable[[list[int], int], tuple[float, float]]:
+    """What times one round: the milliseconds of a prefill, and of one token behind it."""
+    if isinstance(model.graph, StepGraph):
+        return partial(_on_device, model.graph, model.chunk)
+    return partial(_in_engine, Engine(model.graph, sequences=1, chunk=model.chunk))
+
+
+def _in_engine(engine: Engine, ids: list[int], tokens: int) -> tuple[float, float]:
     started = perf_counter()
     sequence, _, logits = engine.prefill(ids, go_on)
     prefilled = perf_counter()
     for _ in range(tokens):
         logits = sequence.extend([int(np.argmax(logits))], go_on)
+    ended = perf_counter()
+    return 1000 * (prefilled - started), 1000 * (ended - prefilled) / max(1, tokens)
+
+
+def _on_device(graph: StepGraph, chunk: int, ids: list[int], tokens: int) -> tuple[float, float]:
+    """One lane; the tokens are chosen there, as for a request alone."""
+    started = perf_counter()
+    for at in range(0, len(ids), chunk):
+        (chosen,) = graph.chunk(0, at, ids[at : at + chunk])
+    prefilled = perf_counter()
+    for place in range(len(ids), len(ids) + tokens):
+        (chosen,) = graph.chunk(0, place, [chosen.token])
     ended = perf_counter()
     return 1000 * (prefilled - started), 1000 * (ended - prefilled) / max(1, tokens)
 
