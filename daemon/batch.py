@@ -1,16 +1,20 @@
 """Jobs under way together on a model that advances many requests at once.
 
 Between two steps newer jobs join and cancelled ones leave, so a request that is superseded ends
-within one step and its successor finds the lane free. Knows jobs and the batching completer; knows
-no sockets, no scheduling, no device.
+within one step and its successor finds the lane free. Prompts are made in threads of their own,
+since a tokenizer works longer on one than a GPU does on a step; a job alone is not worth the
+detour. Knows jobs and the batching completer; knows no sockets, no scheduling, no device.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from typing import Any, Protocol, runtime_checkable
 
 from autocoder.daemon.protocol import Cancelled, Complete, Completion
 from autocoder.daemon.scheduler import Job
+
+PREPARING = 4  # threads
 
 
 @runtime_checkable
@@ -19,7 +23,11 @@ class Batching(Protocol):
 
     places: int
 
-    def begin(self, request: Complete) -> Any:
+    def prepare(self, request: Complete) -> Any:
+        """What can be done in any thread. Raises ModelError where it cannot be served."""
+        ...
+
+    def begin(self, prepared: Any) -> Any:
         """Take a request on. Raises ModelError where it cannot be served."""
         ...
 
@@ -40,30 +48,53 @@ class Batching(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class Prepared:
+    """A job whose prompt is made, or what went wrong with it."""
+
+    job: Job
+    result: Any
+
+
 class Batch:
-    """The jobs under way. `done` is told of each that is over, with its result."""
+    """The jobs under way. `done` is told of each that is over, with its result; `hand_back` is
+    called, from other threads, with what was prepared, for `join`."""
 
     def __init__(
-        self, completer: Batching, done: Callable[[Job, Completion | Exception], None]
+        self,
+        completer: Batching,
+        done: Callable[[Job, Completion | Exception], None],
+        hand_back: Callable[[Prepared], None],
     ) -> None:
         self._completer = completer
         self._done = done
+        self._hand_back = hand_back
+        self._threads: ThreadPoolExecutor | None = None
+        self._preparing: set[Job] = set()
         self._begun: dict[Job, Any] = {}
 
-    def __len__(self) -> int:
-        return len(self._begun)
+    @property
+    def idle(self) -> bool:
+        """Whether there is nothing to do and nothing to wait for."""
+        return not self._begun and not self._preparing
 
-    def join(self, jobs: Sequence[Job]) -> None:
+    @property
+    def steps(self) -> bool:
+        """Whether there is anything to advance."""
+        return bool(self._begun)
+
+    def join(self, tasks: Sequence[Job | Prepared]) -> None:
         """Take these on, once those that were cancelled have left."""
         for job in [job for job in self._begun if job.cancelled]:
             self._leave(job, Cancelled())
-        for job in jobs:
-            try:
-                if job.cancelled:
-                    raise Cancelled
-                self._begun[job] = self._completer.begin(named_for_client(job))
-            except Exception as error:  # the outer edge: reported, logged and answered by the loop
-                self._done(job, error)
+        for task in tasks:
+            if isinstance(task, Prepared):
+                self._preparing.discard(task.job)
+                self._begin(task)
+            elif self.idle and len(tasks) == 1:
+                self._begin(self._prepared(task))
+            else:
+                self._prepare(task)
 
     def step(self) -> None:
         """Advance all. Raises what the device raises; the jobs are then `abandoned`."""
@@ -75,12 +106,42 @@ class Batch:
                 self._leave(job, self._completer.completion(begun))
 
     def abandoned(self) -> list[Job]:
-        """Give up all that is under way, unanswered."""
+        """Give up all that is under way, unanswered. What is prepared is still handed back."""
         jobs = list(self._begun)
         for begun in self._begun.values():
             self._completer.end(begun)
         self._begun.clear()
         return jobs
+
+    def close(self) -> None:
+        """End the threads."""
+        if self._threads is not None:
+            self._threads.shutdown()
+
+    def _prepare(self, job: Job) -> None:
+        if self._threads is None:
+            self._threads = ThreadPoolExecutor(PREPARING, "prompts")
+        self._preparing.add(job)
+        self._threads.submit(lambda: self._hand_back(self._prepared(job)))
+
+    def _prepared(self, job: Job) -> Prepared:
+        try:
+            if job.cancelled:
+                raise Cancelled
+            return Prepared(job, self._completer.prepare(named_for_client(job)))
+        except Exception as error:  # the outer edge: reported, logged and answered by the loop
+            return Prepared(job, error)
+
+    def _begin(self, prepared: Prepared) -> None:
+        job, result = prepared.job, prepared.result
+        try:
+            if job.cancelled:
+                raise Cancelled
+            if isinstance(result, Exception):
+                raise result
+            self._begun[job] = self._completer.begin(result)
+        except Exception as error:  # the outer edge, as above
+            self._done(job, error)
 
     def _leave(self, job: Job, result: Completion | Exception) -> None:
         self._completer.end(self._begun.pop(job))

@@ -17,7 +17,7 @@ from autocoder.daemon.cuda_choice import Chooser, Wish
 from autocoder.daemon.cuda_graph import Chosen, StepGraph
 from autocoder.daemon.cuda_lanes import Lanes
 from autocoder.daemon.cuda_request import LaneRequest
-from autocoder.daemon.decoding import Continuation
+from autocoder.daemon.decoding import Continuation, Decoding
 from autocoder.daemon.detokenizer import Detokenizer
 from autocoder.daemon.engine import Engine
 from autocoder.daemon.held import Held
@@ -35,6 +35,17 @@ logger = logging.getLogger(__name__)
 
 CHUNK = 512  # tokens of a prompt in one pass
 STEPWISE = 12  # tokens of a prompt that are fed along with what others decode
+
+
+@dataclass(frozen=True)
+class Prompted:
+    """A request with all that is known of it without the model."""
+
+    request: Complete
+    source: Source
+    held: Held
+    decoding: Decoding
+    started: float
 
 
 @dataclass(eq=False)
@@ -71,7 +82,7 @@ class CudaCompleter(ModelCompleter):
 
     def complete(self, request: Complete, cancelled: Callable[[], bool]) -> Completion:
         """See `Completer.complete`."""
-        begun = self.begin(request)
+        begun = self.begin(self.prepare(request))
         try:
             while not self.over(begun):
                 if cancelled():
@@ -81,27 +92,34 @@ class CudaCompleter(ModelCompleter):
         finally:
             self.end(begun)
 
-    def begin(self, request: Complete) -> Begun:
-        """Take a request on. Raises ModelError where its prompt does not fit, RuntimeError where
-        more than `places` are under way."""
+    def prepare(self, request: Complete) -> Prompted:
+        """A request's prompt, and how it is to be continued. Callable from any thread."""
         started = perf_counter()
         source = Source.of(request)
         prompt = self._builder.build(source.language, source.prefix, source.suffix)
         held = self._held(prompt, request)
+        decoding = self._decoding(request, source, held, lambda: None)
+        return Prompted(request, source, held, decoding, started)
+
+    def begin(self, prompted: Prompted) -> Begun:
+        """Take a request on. Raises ModelError where its prompt does not fit, RuntimeError where
+        more than `places` are under way."""
+        request, held = prompted.request, prompted.held
         lane = self._lanes.claim(held.ids, request.document)
         if lane is None:
             raise RuntimeError(f"more than {self.places} requests are under way")
-        decoding = self._decoding(request, source, held, lambda: None)
         found: dict[str, Suggestion] = {}
 
         def finished(continuation: Continuation) -> bool:
-            suggestion = suggest(continuation, source)
+            suggestion = suggest(continuation, prompted.source)
             if suggestion.text:
                 found.setdefault(suggestion.text, suggestion)
             return len(found) < request.candidates
 
-        work = LaneRequest(request, decoding, held.ids, lane, self._graph.capacity, finished)
-        return Begun(work, held, started, found)
+        work = LaneRequest(
+            request, prompted.decoding, held.ids, lane, self._graph.capacity, finished
+        )
+        return Begun(work, held, prompted.started, found)
 
     def over(self, begun: Begun) -> bool:
         """Whether it has all that was asked for."""

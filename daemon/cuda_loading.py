@@ -5,6 +5,7 @@ Knows graph files and sessions; knows no request.
 """
 
 import logging
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,7 @@ from autocoder.daemon.protocol import ModelInfo
 logger = logging.getLogger(__name__)
 
 STEP, CHOOSE = "cuda-step", "cuda-choose"
+SWITCH_S = 0.0005
 LANE_BYTES = 2**29  # of the device's memory for the lanes at least
 MOST_LANES = 1024
 FEWEST_LANES = 2
@@ -64,6 +66,7 @@ def serving(
     on_cpu: Callable[[str], ModelCompleter],
 ) -> CudaCompleter:
     """A completer on CUDA; `on_cpu` makes the one that takes its place where the device fails."""
+    sys.setswitchinterval(SWITCH_S)  # a step must not wait for a thread that makes a prompt
     completer = CudaCompleter(
         device.graph, device.chooser, builder, detokenizer, info, provider=CUDA
     )

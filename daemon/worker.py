@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 
-from autocoder.daemon.batch import Batch, Batching, named_for_client
+from autocoder.daemon.batch import Batch, Batching, Prepared, named_for_client
 from autocoder.daemon.cuda_graph import CudaFailed
 from autocoder.daemon.protocol import Completer, Completion
 from autocoder.daemon.scheduler import Job
@@ -71,8 +71,9 @@ class Worker:
         self._load = load
         self._report = report
         self._unload_after_s = unload_after_s
-        self._inbox: SimpleQueue[Job | Wake | None] = SimpleQueue()
+        self._inbox: SimpleQueue[Job | Prepared | Wake | None] = SimpleQueue()
         self._completer: Completer | None = None
+        self._batch: Batch | None = None
         self._failure: Exception | None = None
         self._tried = 0.0
         self._thread = threading.Thread(target=self._live, name="model", daemon=True)
@@ -97,56 +98,59 @@ class Worker:
     def _live(self) -> None:
         self._try_to_load()
         while (task := self._next()) is not None:
-            if isinstance(task, Job) and isinstance(self._completer, Batching):
-                self._together(task, self._completer)
-            elif isinstance(task, Job):
-                self._report(Done(task, self._result(task)))
+            if self._batch is not None and not isinstance(task, Wake):
+                self._together(task, self._batch)
+            elif not isinstance(task, Wake):
+                job = task.job if isinstance(task, Prepared) else task
+                self._report(Done(job, self._result(job)))
             elif self._completer is None and self._failure is None:
                 self._try_to_load()
+        if self._batch is not None:
+            self._batch.close()
 
-    def _together(self, first: Job, completer: Batching) -> None:
+    def _together(self, first: Job | Prepared, batch: Batch) -> None:
         """Run a job and all that come meanwhile."""
-        batch = Batch(completer, lambda job, result: self._report(Done(job, result)))
-        jobs = [first]
+        tasks = [first]
         try:
-            while jobs or len(batch):
-                batch.join(jobs)
+            while tasks or not batch.idle:
+                batch.join(tasks)
                 batch.step()
-                jobs = self._waiting()
+                tasks = self._arrived(wait=not batch.steps and not batch.idle)
         except CudaFailed as error:
             self._fall_back(error)
-            for job in [*batch.abandoned(), *self._waiting()]:
+            for job in batch.abandoned():
                 self._report(Done(job, self._result(job)))
         except Exception as error:  # the outer edge, as for a job alone
             for job in batch.abandoned():
                 self._report(Done(job, error))
 
-    def _waiting(self) -> list[Job]:
-        """The jobs in the inbox. The end of the thread stays there, and ends what is under way."""
-        jobs: list[Job] = []
-        while not self._inbox.empty():
+    def _arrived(self, wait: bool) -> list[Job | Prepared]:
+        """What is in the inbox, or will be. The thread's end stays there till nothing is left."""
+        tasks: list[Job | Prepared] = []
+        while wait or not self._inbox.empty():
+            wait = False
             task = self._inbox.get()
             if task is None:
                 self._inbox.put(None)
                 break
-            if isinstance(task, Job):
-                jobs.append(task)
-        return jobs
+            if not isinstance(task, Wake):
+                tasks.append(task)
+        return tasks
 
     def _fall_back(self, error: CudaFailed) -> None:
         """The device failed: the CPU serves from now on."""
         again = getattr(self._completer, "on_cpu", None)
-        self._completer = None
+        self._completer = self._batch = None
         if again is not None:
             self._try_to_load(lambda: again(str(error)))
 
-    def _next(self) -> Job | Wake | None:
+    def _next(self) -> Job | Prepared | Wake | None:
         """What comes next, however long it takes; the model is dropped meanwhile."""
         while True:
             try:
                 return self._inbox.get(timeout=self._unload_after_s if self._completer else None)
             except Empty:
-                self._completer = None
+                self._completer = self._batch = None
                 self._report(Unloaded())
 
     def _result(self, job: Job) -> Completion | Exception:
@@ -162,12 +166,20 @@ class Worker:
         except Exception as error:  # the outer edge: reported, logged and answered by the loop
             return error
 
+    def _batching(self, completer: Completer) -> Batch | None:
+        if not isinstance(completer, Batching):
+            return None
+        return Batch(
+            completer, lambda job, result: self._report(Done(job, result)), self._inbox.put
+        )
+
     def _may_try(self) -> bool:
         return self._failure is None or time.monotonic() - self._tried > RETRY_S
 
     def _try_to_load(self, load: Callable[[], Completer] | None = None) -> None:
         try:
             self._completer = (load or self._load)()
+            self._batch = self._batching(self._completer)
             self._failure = None
             self._report(Loaded(self._completer))
         except Exception as error:
