@@ -25,6 +25,9 @@ TABS = {
     "remapped": ("inoremap <Plug>(x) plug\nimap <Tab> <Plug>(x)", "plug"),
     "expression": ("inoremap <expr> <Tab> pumvisible() ? 'popup' : 'expr'", "expr"),
     "own key within": ("imap <Tab> <Tab>x", "\tx"),
+    "own key before a map": ("inoremap <Plug>(x) plug\nimap <Tab> <Tab><Plug>(x)", "\tplug"),
+    "own key or a map": ("imap <expr> <Tab> get(g:, 'jumping') ? '<Plug>(jump)' : '<Tab>'", "\t"),
+    "own key by name": ("imap <expr> <Tab> get(g:, 'jumping') ? 'jump' : \"\\<Tab>x\"", "\tx"),
     "script": (
         "function! s:Tab()\nreturn 'script'\nendfunction\ninoremap <Tab> <C-R>=<SID>Tab()<CR>",
         "script",
@@ -70,6 +73,8 @@ def test_another_plugin_that_wraps_ours_and_is_wrapped_makes_no_circle(editor, b
 LUA_TABS = {
     "expression": "function() return 'lua' end, {expr = true}",
     "key": "function() return jumping and 'x' or '<Tab>' end, {expr = true}",
+    "remapped key": "function() return jumping and 'x' or '<Tab>' end, {expr = true, remap = true}",
+    "remapped name": "function() return '<Plug>(x)' end, {expr = true, remap = true}",
     "action": "function() vim.api.nvim_put({'lua'}, 'c', false, true) end",
     "buffer": "function() return 'lua' end, {expr = true, buffer = 0}",
     "remapped": "'<Plug>(x)', {remap = true}",
@@ -83,11 +88,52 @@ def test_a_map_in_lua_is_kept(start_editor, bridge, case):
     lua += "\ninoremap <Plug>(x) lua"
     editor = start_editor("nvim").open(before=HARD_TABS + lua).type("i").keys("Tab")
     typed = editor.lines()[0]
-    assert typed == ("\t" if case == "key" else "lua")
+    assert typed == ("\t" if "key" in case else "lua")
     editor.keys("Escape").type("Sfor i in ran")
     assert editor.shows("for i in range(10):")
     editor.keys("Tab")
     assert editor.lines() == ["for i in range(10):"]
+
+
+# Plugins that wrap what they find each time Insert mode begins, as nvim-cmp does.
+WRAPPERS = {
+    "vim": """
+function! Wrapper()
+  return get(g:, 'walking') ? 'walk' : "\\t"
+endfunction
+autocmd InsertEnter * inoremap <expr> <Tab> Wrapper()
+""",
+    "nvim": """
+lua package.path = package.path .. ";" .. vim.fn.expand("~") .. "/?.lua"
+autocmd InsertEnter * lua require("wrapper")()
+""",
+}
+LUA_WRAPPER = """
+return function()
+  local before = vim.fn.maparg("<Tab>", "i", false, true)
+  vim.api.nvim_set_keymap("i", "<Tab>", "", { expr = true, callback = function()
+    return vim.g.walking and "walk" or before.rhs and vim.api.nvim_eval(before.rhs) or "\t"
+  end })
+end
+"""
+
+
+def test_a_plugin_that_wraps_ours_at_each_insertion_does_not_pile_up(editor, bridge):
+    (editor.folder / "wrapper.lua").write_text(LUA_WRAPPER)
+    bridge.says(("ran", "ge(10):"))
+    editor.open(before=HARD_TABS + WRAPPERS[editor.kind])
+
+    def insert():
+        editor.type("oran")
+        assert editor.shows("range(10):")
+        editor.keys("Tab", "Tab")
+        assert editor.lines()[-1] == "range(10):\t"
+        editor.run("let g:value = execute('imap')->split('autocoder-before-')->len()")
+        editor.keys("Escape").type(":1,$delete\r")
+        return editor.state()["value"]
+
+    insert()
+    assert insert() == insert() == insert()
 
 
 def test_a_map_that_comes_after_insert_mode_began_is_wrapped_once_a_suggestion_shows(
