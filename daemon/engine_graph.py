@@ -7,10 +7,12 @@ On a CPU the buffers are zero pages that cost memory only where tokens were writ
 the system with the cache. CUDA graphs would need fixed addresses for `input_ids` and `past_length`
 as well: `OnnxGraph._pass` is the place.
 
-On a CPU the runtime multiplies one row by another kernel than several, whose rounding differs (by
-up to 0.3 in a logit, the activations being int8), while passes of two tokens and more agree to the
-last bit however the tokens are shared out among them. Serving therefore asks for no pass of fewer
-than `least` tokens, and what is generated depends not on what was guessed.
+On a CPU, passes agree to the last bit however the tokens are shared out among them, so that what is
+generated depends not on what was guessed. Attention by single query heads would break that: the
+runtime multiplies one row by another kernel than several, whose rounding differs (by up to 0.3 in
+a logit, the activations being int8). Graphs whose heads share keys therefore take several rows a
+token (`KEYS_PER_TOKEN`, export/grouped.py); of the others, serving asks for no pass of fewer than
+`least` tokens.
 
 Most of a long prompt goes through a graph of its own, once that is loaded (`widen`): twice as fast,
 and rounded otherwise. The tokens whose logits are wanted never do.
@@ -32,6 +34,7 @@ ELEMENT_TYPES: dict[str, np.dtype[Any]] = {
     "tensor(float)": np.dtype(np.float32),
     "tensor(float16)": np.dtype(np.float16),
 }
+KEYS_PER_TOKEN = "keys_per_token"  # in a graph's metadata: what grouped attention needs
 EXPORT_AGAIN = "export the model again with this version"
 FEWEST_PREFILLED = 40  # tokens: below, the prefill graph is no faster (docs/performance.md)
 
@@ -73,7 +76,8 @@ class OnnxGraph:
         self._session = session
         self._prefill: Any = None
         self._cuda = cuda
-        self.least = 1 if cuda else 2
+        self.least = 1 if cuda or keys_per_token(session) else 2
+        self._longest = longest_pass(session, capacity)
         self._past = np.zeros(1, np.int32)
         self._logits: dict[int, Any] = {}
 
@@ -125,6 +129,10 @@ class OnnxGraph:
                 cache.prefill = bound(self._prefill, cache.buffers)
             found = self._pass(self._prefill, cache.prefill, past, ids[:prefilled], 1)
             past, ids = past + prefilled, ids[prefilled:]
+        while len(ids) > max(self._longest, rows):
+            part = min(self._longest, len(ids) - rows)
+            self._pass(self._session, cache.binding, past, ids[:part], 1)
+            past, ids = past + part, ids[part:]
         if len(ids):
             found = self._pass(self._session, cache.binding, past, ids, max(rows, 1))
         return found
@@ -192,6 +200,16 @@ def cache_shape(session: Any) -> CacheShape:
     if first.type not in ELEMENT_TYPES or not (isinstance(heads, int) and isinstance(size, int)):
         raise ModelError(f"past.0.key is a {first.type} of {first.shape}; {EXPORT_AGAIN}")
     return CacheShape(layers, heads, size, ELEMENT_TYPES[first.type])
+
+
+def keys_per_token(session: Any) -> int:
+    """How much room in the cache each token of a pass needs; 0 where attention is not grouped."""
+    return int(session.get_modelmeta().custom_metadata_map.get(KEYS_PER_TOKEN, 0))
+
+
+def longest_pass(session: Any, capacity: int) -> int:
+    """The most tokens of one pass."""
+    return max(1, capacity // (keys_per_token(session) or 1))
 
 
 def vocabulary(session: Any) -> int:

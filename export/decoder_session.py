@@ -11,6 +11,7 @@ import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
+from autocoder.daemon.engine_graph import longest_pass
 from autocoder.daemon.engine_prefill import hand_over
 
 CUDA = "CUDAExecutionProvider"
@@ -39,6 +40,7 @@ class DecoderSession:
         self.session = ort.InferenceSession(str(graph), chosen, providers=providers)
         del made
         self.length = 0
+        self._longest = longest_pass(self.session, capacity)
         self._binding = self.session.io_binding()
         self._caches = [
             self._bind_cache(value, capacity, device)
@@ -58,14 +60,22 @@ class DecoderSession:
         self, ids: Sequence[int], rows: Sequence[int] | None = None, *, at: int | None = None
     ) -> NDArray[np.float32]:
         """Append tokens (after rolling back to length `at`); logits (rows, V), all by default."""
-        past = self.length if at is None else at
+        self.length = self.length if at is None else at
         wanted = range(len(ids)) if rows is None else rows
+        found = []
+        for start in range(0, len(ids), self._longest):
+            part = ids[start : start + self._longest]
+            here = [row - start for row in wanted if start <= row < start + len(part)]
+            found.append(self._pass(part, here or [0])[: len(here)])
+        return np.concatenate(found)
+
+    def _pass(self, ids: Sequence[int], rows: Sequence[int]) -> NDArray[np.float32]:
         self._binding.bind_cpu_input("input_ids", np.array([ids], np.int64))
-        self._binding.bind_cpu_input("past_length", np.array([past], np.int32))
-        self._binding.bind_cpu_input("rows", np.array(wanted, np.int64))
+        self._binding.bind_cpu_input("past_length", np.array([self.length], np.int32))
+        self._binding.bind_cpu_input("rows", np.array(rows, np.int64))
         self._binding.bind_output("logits", "cpu")  # anew: the last one keeps its shape
         self.session.run_with_iobinding(self._binding)
-        self.length = past + len(ids)
+        self.length += len(ids)
         logits: NDArray[np.float32] = self._binding.get_outputs()[-1].numpy()[0]
         return logits  # bound after the caches, therefore last
 

@@ -29,6 +29,7 @@ class DecoderGraph:
         self.constants = dict(constants or {})
         self.inputs: list[ValueInfoProto] = []
         self.outputs: list[ValueInfoProto] = []
+        self.metadata: dict[str, str] = {}  # what a session's user must know of the graph
         self.opset = opset
 
     @staticmethod
@@ -132,15 +133,18 @@ class DecoderGraph:
             nodes.append(twin)
         graph = DecoderGraph(nodes, self.constants, self.opset)
         graph.inputs, graph.outputs = list(self.inputs), list(self.outputs)
+        graph.metadata = dict(self.metadata)
         return graph
 
     def to_model(self, initializers: Sequence[TensorProto], name: str) -> ModelProto:
         """Assemble a model around ready initializers (see `weights.py`)."""
         graph = helper.make_graph(self.nodes, name, self.inputs, self.outputs, initializers)
         opsets = [helper.make_opsetid("", self.opset), helper.make_opsetid(MICROSOFT, 1)]
-        return helper.make_model(
+        model = helper.make_model(
             graph, opset_imports=opsets, ir_version=10, producer_name="autocoder"
         )
+        helper.set_model_props(model, self.metadata)
+        return model
 
 
 def element_types(model: ModelProto) -> dict[str, int]:

@@ -17,16 +17,18 @@ from autocoder.export.quantise import BLOCK, KINDS, Quantised, quantise
 @dataclass(frozen=True)
 class Provider:
     """`float_type` of activations and cache. `accuracy_level` 4 lets MatMulNBits multiply in int8
-    (activations quantised per block on the fly), 1 in float32; 0 is the kernel's own choice."""
+    (activations quantised per block on the fly), 1 in float32; 0 is the kernel's own choice.
+    `groups_queries`: attention as `grouped.py` writes it."""
 
     name: str
     float_type: int
     accuracy_level: int
+    groups_queries: bool
 
 
-CPU = Provider("cpu", TensorProto.FLOAT, 4)
-CUDA = Provider("cuda", TensorProto.FLOAT16, 0)
-EXACT = Provider("exact", TensorProto.FLOAT, 1)
+CPU = Provider("cpu", TensorProto.FLOAT, 4, True)
+CUDA = Provider("cuda", TensorProto.FLOAT16, 0, False)
+EXACT = Provider("exact", TensorProto.FLOAT, 1, True)
 
 
 def quantise_constants(graph: DecoderGraph, kind: str) -> dict[str, Quantised]:

@@ -55,8 +55,9 @@ def test_only_the_wanted_rows(exported: Path) -> None:
 
 
 def test_two_sequences_of_different_length_decode_together(exported: Path) -> None:
-    """past_length is per sequence: a batch decodes as each sequence would alone."""
-    path = str(exported / "cpu.onnx")
+    """past_length is per sequence: a batch decodes as each sequence would alone. Grouped queries,
+    as on the CPU, are for one sequence."""
+    path = str(exported / "cuda.onnx")
     alone = DecoderSession(Path(path), 64)
     wanted, caches = [], []
     for prompt in (IDS[:9], IDS[9:30]):
