@@ -15,13 +15,14 @@ from typing import Any, cast
 from autocoder.daemon.completer import ModelCompleter, Source, suggest
 from autocoder.daemon.cuda_choice import Chooser, Wish
 from autocoder.daemon.cuda_graph import Chosen, StepGraph
+from autocoder.daemon.cuda_guesses import Ahead, Memory
 from autocoder.daemon.cuda_lanes import Lanes
 from autocoder.daemon.cuda_request import LaneRequest
 from autocoder.daemon.decoding import Continuation, Decoding
 from autocoder.daemon.detokenizer import Detokenizer
 from autocoder.daemon.engine import Engine
 from autocoder.daemon.held import Held
-from autocoder.daemon.prompt import PromptBuilder
+from autocoder.daemon.prompt import Prompt, PromptBuilder
 from autocoder.daemon.protocol import (
     Cancelled,
     Complete,
@@ -30,6 +31,7 @@ from autocoder.daemon.protocol import (
     Suggestion,
     Timing,
 )
+from autocoder.daemon.repository_index import RepositoryIndex
 
 logger = logging.getLogger(__name__)
 
@@ -43,6 +45,7 @@ class Prompted:
 
     request: Complete
     source: Source
+    prompt: Prompt
     held: Held
     decoding: Decoding
     started: float
@@ -55,6 +58,7 @@ class Begun:
     work: LaneRequest
     held: Held
     started: float
+    ahead: Ahead | None
     found: dict[str, Suggestion] = field(default_factory=dict)
 
 
@@ -75,6 +79,8 @@ class CudaCompleter(ModelCompleter):
     ) -> None:
         self._lanes = Lanes(graph.lanes, graph.capacity, graph.copy)
         super().__init__(cast(Engine, self._lanes), builder, detokenizer, info, **options)
+        self._index: RepositoryIndex | None = options.get("index")
+        self._memory = Memory(self._lanes)
         self.places = graph.lanes
         self.on_cpu: Callable[[str], ModelCompleter] | None = None
         self._graph = graph
@@ -99,7 +105,7 @@ class CudaCompleter(ModelCompleter):
         prompt = self._builder.build(source.language, source.prefix, source.suffix)
         held = self._held(prompt, request)
         decoding = self._decoding(request, source, held, lambda: None)
-        return Prompted(request, source, held, decoding, started)
+        return Prompted(request, source, prompt, held, decoding, started)
 
     def begin(self, prompted: Prompted) -> Begun:
         """Take a request on. Raises ModelError where its prompt does not fit, RuntimeError where
@@ -114,12 +120,21 @@ class CudaCompleter(ModelCompleter):
             suggestion = suggest(continuation, prompted.source)
             if suggestion.text:
                 found.setdefault(suggestion.text, suggestion)
+            self._memory.remember(held, lane, continuation.tokens)
             return len(found) < request.candidates
 
+        suffix = prompted.prompt.ids[: prompted.prompt.prefix_start]
+        ahead = self._memory.ahead(held, suffix, lane) if self.guesses else None
         work = LaneRequest(
-            request, prompted.decoding, held.ids, lane, self._graph.capacity, finished
+            request,
+            prompted.source.language,
+            prompted.decoding,
+            held.ids,
+            lane,
+            self._graph.capacity,
+            finished,
         )
-        return Begun(work, held, prompted.started, found)
+        return Begun(work, held, prompted.started, ahead, found)
 
     def over(self, begun: Begun) -> bool:
         """Whether it has all that was asked for."""
@@ -138,6 +153,8 @@ class CudaCompleter(ModelCompleter):
             prompt_tokens=len(begun.held.ids),
             cached_tokens=work.cached,
             generated_tokens=work.generated,
+            drafted_tokens=work.drafted,
+            accepted_tokens=work.accepted,
             ms=Timing(
                 prompt=1000 * (work.prompted - begun.started),
                 decode=1000 * (ended - work.prompted),
@@ -147,10 +164,10 @@ class CudaCompleter(ModelCompleter):
 
     def advance(self, under_way: Sequence[Begun]) -> None:
         """One step for all of them. Raises CudaFailed."""
-        works = [begun.work for begun in under_way]
-        if len(works) == 1:
-            self._chunk(works[0])
+        if len(under_way) == 1:
+            self._alone(under_way[0])
             return
+        works = [begun.work for begun in under_way]
         stepwise = [work for work in works if len(work.pending) <= STEPWISE]
         longer = [work for work in works if len(work.pending) > STEPWISE]
         if longer:
@@ -158,12 +175,32 @@ class CudaCompleter(ModelCompleter):
         if stepwise:
             self._step(stepwise)
 
+    def _alone(self, begun: Begun) -> None:
+        """A chunk with guesses behind it."""
+        work = begun.work
+        guesses: list[int] = []
+        if begun.ahead is not None and len(work.pending) <= STEPWISE:
+            guesses = begun.ahead.guesses(work, self._index)
+        if not guesses:
+            self._chunk(work)
+            return
+        ids = [*work.pending, *guesses]
+        told = self._graph.chunk(work.lane.number, len(work.lane.ids), ids, 1 + len(guesses))
+        work.ran(len(work.pending))
+        work.drafted += len(guesses)
+        for number, chosen in enumerate(told):
+            self._choose([(work, self._graph.row(number), chosen)])
+            if number == len(guesses) or work.over or work.said[-1:] != (guesses[number],):
+                break
+            work.ran(1)  # it is in the lane already
+            work.accepted += 1
+
     def _chunk(self, work: LaneRequest) -> None:
         ids = work.pending[:CHUNK]
         chosen = self._graph.chunk(work.lane.number, len(work.lane.ids), ids)
         work.ran(len(ids))
         if not work.pending:
-            self._choose([(work, 0, chosen[0])])
+            self._choose([(work, self._graph.row(0), chosen[0])])
 
     def _step(self, works: Sequence[LaneRequest]) -> None:
         fed = {work.lane.number: (work.pending[0], len(work.lane.ids)) for work in works}

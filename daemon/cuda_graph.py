@@ -76,6 +76,7 @@ class StepGraph:
         self.shape = _cache_shape(session)
         self.vocabulary = vocabulary(session)
         self.passes = 0
+        self._row = 0
         self._session = session
         self._captures = captures and device == "cuda"
         self._learnt = any(node.name == "positions" for node in session.get_inputs())
@@ -108,15 +109,27 @@ class StepGraph:
 
         Raises CudaFailed.
         """
-        size = next((size for size in CHUNKED if size >= len(ids)), len(ids))
-        if not self._captures or past + size > self.capacity or self._full(lane, size, rows):
-            size = len(ids)
+        size = self._filled(lane, past, len(ids))
         array = np.full((1, size), FILLER, np.int64)
         array[0, : len(ids)] = ids
-        wanted = np.arange(len(ids) - rows, len(ids))
+        told_rows = size if rows > 1 and size in CHUNKED else rows  # few forms are captured
+        start = 0 if told_rows == size else len(ids) - rows
         last = np.array([past + size - 1], np.int32)
-        told = self._run(Form(lane, 1, size, rows), array, last, wanted)[0]
-        return [_chosen(told, row) for row in range(rows)]
+        form = Form(lane, 1, size, told_rows)
+        told = self._run(form, array, last, np.arange(start, start + told_rows))[0]
+        self._row = len(ids) - rows - start
+        return [_chosen(told, self._row + row) for row in range(rows)]
+
+    def row(self, number: int) -> int:
+        """Which row of `logits` is the `number`th that the last chunk told."""
+        return self._row + number
+
+    def _filled(self, lane: int, past: int, count: int) -> int:
+        """How many tokens a chunk of `count` is filled up to."""
+        size = next((size for size in CHUNKED if size >= count), count)
+        if not self._captures or past + size > self.capacity or self._full(lane, size):
+            return count
+        return size
 
     def copy(self, source: int, target: int) -> bool:
         """Copy a lane's keys and values to another; False where the runtime cannot."""
@@ -146,8 +159,9 @@ class StepGraph:
         size = next((size for size in STEPPED if size >= needed), needed)
         return 0, min(size, self.lanes)
 
-    def _full(self, lane: int, size: int, rows: int) -> bool:
-        return len(self._bound) >= MOST_CAPTURED and Form(lane, 1, size, rows) not in self._bound
+    def _full(self, lane: int, size: int) -> bool:
+        known = Form(lane, 1, size, 1) in self._bound
+        return len(self._bound) >= MOST_CAPTURED and not known
 
     def _run(
         self, form: Form, ids: NDArray[np.int64], last: NDArray[np.int32], rows: NDArray[np.int64]

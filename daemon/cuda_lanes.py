@@ -33,9 +33,9 @@ class Lane:
 
 
 class Lanes:
-    """`count` lanes of at most `capacity` tokens each. `guesses`: nothing is guessed ahead."""
+    """`count` lanes of at most `capacity` tokens each."""
 
-    guesses = False
+    guesses = True  # several rows of a chunk can be had at once
 
     def __init__(
         self, count: int, capacity: int, copy: Copy = lambda source, target: False
@@ -48,6 +48,11 @@ class Lanes:
     def resting(self) -> list[int]:
         """The first token of every lane; 0 where nothing was written yet."""
         return [lane.ids[0] if lane.ids else 0 for lane in self.all]
+
+    def others(self, lane: Lane, most: int = 8) -> list[list[int]]:
+        """The token ids of the lanes used last but one, the longest unused first."""
+        used = sorted((each for each in self.all if each.ids), key=lambda each: each.used)
+        return [each.ids for each in used[-most - 1 :] if each is not lane][-most:]
 
     def claim(self, ids: Sequence[int], document: str) -> Lane | None:
         """A lane that holds the beginning of `ids`, all but one token at most; it is busy until

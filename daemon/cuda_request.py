@@ -33,6 +33,7 @@ class LaneRequest:
     def __init__(
         self,
         request: Complete,
+        language: str,
         decoding: Decoding,
         ids: Sequence[int],
         lane: Lane,
@@ -40,6 +41,7 @@ class LaneRequest:
         finished: Finished,
     ) -> None:
         self.request = request
+        self.language = language
         self.decoding = decoding
         self.lane = lane
         self.cached = len(lane.ids)
@@ -48,6 +50,7 @@ class LaneRequest:
         self.began = perf_counter()
         self.prompted = 0.0
         self.generated = 0
+        self.drafted = self.accepted = 0
         self._ids = ids
         self._capacity = capacity
         self._finished = finished
@@ -73,16 +76,36 @@ class LaneRequest:
         self.lane.ids += self.pending[:count]
         del self.pending[:count]
 
+    @property
+    def said(self) -> tuple[int, ...]:
+        """The tokens of the continuation so far."""
+        return tuple(self._tokens)
+
+    def worth(self, guesses: Sequence[int], most: int) -> list[int]:
+        """Guesses that could matter behind the pending tokens: none where tokens are drawn, nor
+        behind the end of the text, nor of the lane."""
+        room = self._capacity - len(self.lane.ids) - len(self.pending) - 1
+        if not self._plain or (self._branching and not self._tokens):
+            return []
+        return list(self.decoding.worth(self._pieces, guesses[: max(0, min(most, room))]))
+
+    @property
+    def _plain(self) -> bool:
+        """Whether the most probable token is chosen, where none disagrees with what is there."""
+        sampling = self.decoding.sampling
+        greedy = sampling.temperature <= 0 or sampling.top_k == 1
+        return greedy and sampling.repetition_penalty == 1
+
     def wish(self, row: int) -> Wish | None:
         """How the next token is to be chosen from a row of logits; None: the most probable one."""
         allowed = self._allowed()
-        sampling = self.decoding.sampling
         first = self._branching and not self._tokens
-        plain = sampling.temperature <= 0 or sampling.top_k == 1
-        if allowed is None and plain and sampling.repetition_penalty == 1 and not first:
+        if allowed is None and self._plain and not first:
             return None
+        sampling = self.decoding.sampling
         seen = self.lane.ids if sampling.repetition_penalty != 1 else ()
-        chance = 0.0 if plain else self._chance.random()
+        drawn = sampling.temperature > 0 and sampling.top_k != 1
+        chance = self._chance.random() if drawn else 0.0
         return Wish(row, sampling, allowed, seen, chance)
 
     def _allowed(self) -> NDArray[np.int64] | None:

@@ -182,3 +182,21 @@ def test_a_long_prompt_goes_in_chunks_and_others_go_on(
 
 def test_it_is_one_that_batches(lanes: CudaCompleter) -> None:
     assert isinstance(lanes, Batching) and lanes.places == LANES
+
+
+def test_a_request_alone_is_guessed_for_and_says_the_same(
+    lanes: CudaCompleter, device: tuple[StepGraph, Chooser]
+) -> None:
+    graph, _ = device
+    before = graph.passes
+    first = lanes.complete(REQUESTS[4], never)
+    passes, before = graph.passes - before, graph.passes
+    again = lanes.complete(REQUESTS[4], never)
+    assert again.accepted_tokens > 0 and graph.passes - before < passes
+    alike(again, first)
+
+
+def test_guesses_can_be_switched_off(lanes: CudaCompleter) -> None:
+    lanes.guesses = False
+    for _ in range(2):
+        assert lanes.complete(REQUESTS[4], never).drafted_tokens == 0
