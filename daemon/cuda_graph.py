@@ -57,8 +57,9 @@ class CudaFailed(ModelError):
 class StepGraph:
     """A session of `cuda-step.onnx` and the buffers of its lanes.
 
-    `device` is "cuda" or "cpu"; `captures`: whether the session may capture CUDA graphs. Raises
-    ModelError for another graph, CudaFailed where the lanes do not fit on the device.
+    `wide` is one of `cuda-wide.onnx`, for passes of more than one token. `device` is "cuda" or
+    "cpu"; `captures`: whether the sessions may capture CUDA graphs. Raises ModelError for another
+    graph, CudaFailed where the lanes do not fit on the device.
     """
 
     def __init__(
@@ -67,6 +68,7 @@ class StepGraph:
         capacity: int,
         lanes: int,
         *,
+        wide: Any = None,
         device: str = "cuda",
         captures: bool = True,
     ) -> None:
@@ -78,6 +80,7 @@ class StepGraph:
         self.passes = 0
         self._row = 0
         self._session = session
+        self._wide = wide or session
         self._captures = captures and device == "cuda"
         self._learnt = any(node.name == "positions" for node in session.get_inputs())
         self._caches = self._allocated()
@@ -171,7 +174,7 @@ class StepGraph:
         try:
             bound = self._bound.get(form) or self._bind(form)
             bound.write(ids, last, rows)
-            self._session.run_with_iobinding(bound.binding, bound.options)
+            self._serving(form).run_with_iobinding(bound.binding, bound.options)
             self.logits = bound.logits
             told: NDArray[np.float32] = bound.told.numpy()
         except Exception as error:  # the runtime has an exception class for each status code
@@ -180,7 +183,7 @@ class StepGraph:
 
     def _bind(self, form: Form) -> "_Bound":
         """Buffers for a form; kept, where its graph is captured or is used again and again."""
-        binding = self._session.io_binding()
+        binding = self._serving(form).io_binding()
         made = _Bound(
             binding,
             self._options(len(self._bound) if self._kept(form) else None),
@@ -197,6 +200,10 @@ class StepGraph:
         if self._kept(form):
             self._bound[form] = made
         return made
+
+    def _serving(self, form: Form) -> Any:
+        """The session that a form runs on."""
+        return self._wide if form.lanes * form.tokens > 1 else self._session
 
     def _kept(self, form: Form) -> bool:
         small = form.tokens in CHUNKED

@@ -8,6 +8,7 @@ import logging
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from autocoder.daemon.completer import ModelCompleter
 from autocoder.daemon.cuda_choice import Chooser
 from autocoder.daemon.cuda_completer import CudaCompleter
 from autocoder.daemon.cuda_graph import CudaFailed, StepGraph
+from autocoder.daemon.cuda_weights import hand_over_spread
 from autocoder.daemon.detokenizer import Detokenizer
 from autocoder.daemon.engine_runtime import import_runtime
 from autocoder.daemon.engine_session import CUDA, NO_CUDA, open_on_cuda
@@ -25,7 +27,7 @@ from autocoder.daemon.protocol import ModelInfo
 
 logger = logging.getLogger(__name__)
 
-STEP, CHOOSE = "cuda-step", "cuda-choose"
+STEP, CHOOSE, WIDE = "cuda-step", "cuda-choose", "cuda-wide"
 SWITCH_S = 0.0005
 LANE_BYTES = 2**29  # of the device's memory for the lanes at least
 MOST_LANES = 1024
@@ -92,21 +94,24 @@ def open_device(
         raise ModelError(NO_CUDA)
     chooser = open_on_cuda(graphs[CHOOSE], threads)
     try:
-        graph = _stepping(graphs[STEP], capacity, threads, lane_bytes, captures)
+        graph = _stepping(graphs, capacity, threads, lane_bytes, captures)
     except CudaFailed as error:
         if not captures:
             raise
         logger.warning("no CUDA graph can be captured: %s", error)
-        graph = _stepping(graphs[STEP], capacity, threads, lane_bytes, False)
+        graph = _stepping(graphs, capacity, threads, lane_bytes, False)
     return OpenDevice(graph, Chooser(chooser, graph.vocabulary))
 
 
 def _stepping(
-    path: Path, capacity: int, threads: int, lane_bytes: int, captures: bool
+    graphs: Mapping[str, Path], capacity: int, threads: int, lane_bytes: int, captures: bool
 ) -> StepGraph:
-    options = {"enable_cuda_graph": "1"} if captures else {}
-    session = open_on_cuda(path, threads, options)
-    graph = with_lanes(session, capacity, lane_bytes, device="cuda", captures=captures)
+    settings = {"enable_cuda_graph": "1"} if captures else {}
+    session, wide = open_on_cuda(graphs[STEP], threads, settings), None
+    if WIDE in graphs:
+        record = graphs[WIDE].with_suffix(".json")
+        wide = open_on_cuda(graphs[WIDE], threads, settings, partial(hand_over_spread, record))
+    graph = with_lanes(session, capacity, lane_bytes, wide=wide, captures=captures)
     graph.chunk(0, 0, [0])  # what cannot run fails now
     graph.chunk(0, 1, [0])
     if graph.lanes > 1:

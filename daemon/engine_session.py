@@ -4,7 +4,7 @@ CUDA is tried first where the runtime has it, and taken only if it really initia
 the CPU serves, and the reason is kept for `status` and `doctor`. Knows graph files; knows no text.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -74,13 +74,22 @@ def open_prefill(graph: Path, threads: int) -> Any:
     return session
 
 
-def open_on_cuda(graph: Path, threads: int, settings: Mapping[str, str] | None = None) -> Any:
-    """A session on CUDA, with further `settings` of its provider. Raises ModelError."""
+def open_on_cuda(
+    graph: Path,
+    threads: int,
+    settings: Mapping[str, str] | None = None,
+    hand_over: Callable[[Any], Any] = lambda options: None,
+) -> Any:
+    """A session on CUDA, with further `settings` of its provider; `hand_over` gives its options
+    the weights that the graph lacks. Raises ModelError."""
     import onnxruntime
 
     _preload_cuda_libraries(onnxruntime)
-    options = {"device_id": "0", "arena_extend_strategy": "kSameAsRequested", **(settings or {})}
-    session = _create(graph, threads, [(CUDA, options), CPU])
+    chosen = {"device_id": "0", "arena_extend_strategy": "kSameAsRequested", **(settings or {})}
+    options = session_options(threads)
+    made = hand_over(options)
+    session = _open(graph, options, [(CUDA, chosen), CPU])
+    del made  # the session has its own by now
     if session.get_providers()[0] != CUDA:
         raise ModelError("CUDA did not start: no usable GPU, or its libraries do not load")
     return session

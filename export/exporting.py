@@ -20,6 +20,7 @@ from autocoder.daemon.errors import ConfigError
 from autocoder.daemon.model_folder import ModelFolder
 from autocoder.export.checkpoint import Checkpoint, load_checkpoint, rotary_tables
 from autocoder.export.cuda_step import CHOOSE, STEP, choosing_graph, step_graph
+from autocoder.export.cuda_wide import WIDE, spread_at_load, wide_graph, wide_record
 from autocoder.export.graph import DecoderGraph
 from autocoder.export.grouped import group_queries
 from autocoder.export.optimum_model import trace
@@ -101,7 +102,7 @@ def write_graphs(
     with WeightsFile(folder / WEIGHTS) as weights:
         for provider, place in ((CPU, folder), (CUDA, folder), (EXACT, scratch)):
             _write(graph, grids, provider, place, name, weights)
-        _write_steps(for_provider(graph, dict(grids), CUDA), folder, name, weights)
+        _write_steps(for_provider(graph, dict(grids), CUDA), grids, folder, name, weights)
         if grids:
             _write_prefill(for_provider(graph, dict(grids), CPU), grids, folder, name, weights)
     if scratch != folder:
@@ -123,11 +124,26 @@ def _write(
     onnx.save(model, str(place / f"{provider.name}.onnx"))
 
 
-def _write_steps(cuda: DecoderGraph, folder: Path, name: str, weights: WeightsFile) -> None:
+def _write_steps(
+    cuda: DecoderGraph,
+    grids: Mapping[str, Quantised],
+    folder: Path,
+    name: str,
+    weights: WeightsFile,
+) -> None:
+    """CUDA's graphs for serving (`cuda_step.py`, `cuda_wide.py`)."""
     vocabulary = cuda.outputs[0].type.tensor_type.shape.dim[-1].dim_value
-    for stem, made in ((STEP, step_graph(cuda)), (CHOOSE, choosing_graph(vocabulary))):
+    step = step_graph(cuda)
+    for stem, made in ((STEP, step), (CHOOSE, choosing_graph(vocabulary))):
         model = made.to_model(weights.initializers(made.constants), name)
         onnx.save(model, str(folder / f"{stem}.onnx"))
+    if grids:
+        wide = wide_graph(step)
+        stored = weights.initializers(wide.constants)
+        model = wide.to_model([*stored, *spread_at_load(step, grids)], name)
+        onnx.save(model, str(folder / f"{WIDE}.onnx"))
+        listed = wide_record(step, grids, weights)
+        (folder / f"{WIDE}.json").write_text(listed, encoding="utf-8")
 
 
 def _write_prefill(

@@ -74,11 +74,12 @@ def made_at_load(cpu: DecoderGraph, grids: Mapping[str, Quantised]) -> Iterator[
     """Initializers without data, for what the daemon makes; ONNX Runtime takes them from it."""
     for name in _products(cpu):
         grid = grids[name]
-        yield _promised(f"{name}.int8", TensorProto.INT8, (grid.columns, grid.rows), 1)
-        yield _promised(f"{name}.channels", TensorProto.FLOAT, (grid.rows,), 4)
+        yield promised(f"{name}.int8", TensorProto.INT8, (grid.columns, grid.rows), 1)
+        yield promised(f"{name}.channels", TensorProto.FLOAT, (grid.rows,), 4)
 
 
-def _promised(name: str, kind: int, shape: tuple[int, ...], size: int) -> TensorProto:
+def promised(name: str, kind: int, shape: tuple[int, ...], size: int) -> TensorProto:
+    """An initializer without data: the daemon makes its elements, of `size` bytes each."""
     tensor = TensorProto(name=name, data_type=kind, dims=shape)
     tensor.data_location = TensorProto.EXTERNAL
     place = {"location": MADE_AT_LOAD, "offset": 0, "length": int(np.prod(shape)) * size}
