@@ -304,3 +304,31 @@ def test_one_does_not_give_way_to_oneself(clock: SimpleNamespace) -> None:
     assert not running.is_interrupted()
     clock.now = 10.0
     assert not running.is_interrupted()
+
+
+def test_where_many_run_together_each_client_has_its_turn_at_once_and_none_is_sliced() -> None:
+    scheduler = Scheduler(places=3)
+    jobs = [job(client, client) for client in "abcd"]
+    for each in jobs:
+        scheduler.submit(each)
+    run = [scheduler.next(0.0) for _ in range(4)]
+    assert run[3] is None and len({each.id for each in run[:3] if each}) == 3
+    assert all(each.slice_s is None for each in jobs)
+    assert run[0] is not None
+    scheduler.finish(run[0])
+    assert len(scheduler.left()) == 2
+    assert scheduler.next(0.0) is not None
+
+
+def test_where_many_run_together_a_newer_request_flags_its_own_predecessor_only() -> None:
+    scheduler = Scheduler(places=4)
+    old, other, elsewhere = job("vim", "1", "a"), job("vim", "2", "b"), job("sublime", "3", "a")
+    for each in (old, other, elsewhere):
+        scheduler.submit(each)
+        scheduler.next(0.0)
+    scheduler.submit(job("vim", "4", "a"))
+    assert [each.cancelled for each in (old, other, elsewhere)] == [True, False, False]
+    assert scheduler.cancel(b"sublime", "3") == (True, None) and elsewhere.cancelled
+    assert scheduler.knows(b"vim", "2") and not scheduler.knows(b"vim", "3")
+    scheduler.forget(b"vim")
+    assert other.cancelled
