@@ -12,7 +12,7 @@ from time import perf_counter
 
 from autocoder.daemon.drafting import Drafter, Guess
 from autocoder.daemon.live_sequence import Interrupt, LiveSequence, Logits, Rows
-from autocoder.daemon.lookahead import MOST_GUESSES, Lookahead
+from autocoder.daemon.lookahead import MOST_GUESSES, Lookahead, Luck
 
 Worth = Callable[[Sequence[int]], Sequence[int]]
 """The beginning of some guesses that could matter: what comes behind a stop never does."""
@@ -48,6 +48,7 @@ class Speculation:
         self._drafter = drafter
         self._lookahead = lookahead
         self._tally = tally
+        self._luck = Luck()
 
     @property
     def logits(self) -> Logits:
@@ -89,11 +90,12 @@ class Speculation:
         self._sequence.rewind(len(self._sequence.ids) - self._pending)
         if self._guess.tokens:
             self._lookahead.judged(self._guess, self._at)
+            self._luck.add(self._guess, self._at)
         self._guess, self._at = Guess(), 0
 
     def _worth_judging(self, worth: Worth) -> Guess:
         if self._drafter is None:
             return Guess()
         most = min(MOST_GUESSES, self._sequence.room - 1)
-        guess = self._lookahead.best(self._drafter.guesses(most))
+        guess = self._lookahead.best(self._drafter.guesses(most), self._luck)
         return replace(guess, tokens=tuple(worth(guess.tokens)))

@@ -3,8 +3,8 @@
     python tests/benchmarks/drafts.py [FILE …] [--rounds 5] [--json]
 
 Three kinds of text, greedy, until the suggestion ends or 48 tokens: `real`: holes in source files,
-from a line's middle to wherever the model ends; `repeated`: the beginning of a file that is copied
-below it; `worst`: the holes again, but each guess is a wrong one that looks like a sure one.
+from a line's middle to wherever the model ends; `repeated`: a passage that stands there three times
+and begins anew; `worst`: the holes again, but each guess is a wrong one that looks like a sure one.
 Milliseconds per generated token, decoding alone, medians over interleaved rounds. The texts that
 come out must be equal.
 """
@@ -26,6 +26,8 @@ from autocoder.daemon.protocol import Complete, Completion
 ROOT = Path(__file__).parents[2]
 FILES = [ROOT / "train/pretrain/model.py", ROOT / "clients/client.py", ROOT / "export/rewrite.py"]
 HOLES = 4  # in each file
+PASSAGES = 2
+CHARACTERS = 500  # of a passage at least, to the end of a line
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -78,9 +80,15 @@ def real(files: Sequence[Path]) -> list[Complete]:
 
 
 def repeated(files: Sequence[Path]) -> list[Complete]:
-    """Each file's first 1,500 characters, and the first third of them once more."""
-    starts = [path.read_text()[:1500] for path in files]
-    return [request(f"{start}\n\n\n{start[:500]}") for start in starts]
+    """Passages from each file, three times, and the first third of it once more."""
+    found = []
+    for path in files:
+        text = path.read_text()
+        for number in range(PASSAGES):
+            start = text.find("\n", len(text) * (number + 1) // (PASSAGES + 1)) + 1
+            passage = text[start : text.find("\n", start + CHARACTERS) + 1]
+            found.append(request(passage * 3 + passage[: len(passage) // 3]))
+    return found
 
 
 def measured(

@@ -13,7 +13,14 @@ from autocoder.daemon.completer import ModelCompleter
 from autocoder.daemon.drafting import Drafter, Guess
 from autocoder.daemon.live_sequence import LiveSequence
 from autocoder.daemon.loading import load_completer
-from autocoder.daemon.lookahead import FIRST_COSTS, LONGEST_MATCH, MOST_GUESSES, Lookahead
+from autocoder.daemon.lookahead import (
+    FIRST_COSTS,
+    LONGEST_MATCH,
+    MOST_GUESSES,
+    TRIED_AGAIN,
+    Lookahead,
+    Luck,
+)
 from autocoder.daemon.protocol import Complete
 from autocoder.daemon.speculation import Speculation, Tally
 
@@ -81,14 +88,14 @@ def test_nothing_to_guess_from(text: list[int]) -> None:
 TOKENS = tuple(range(MOST_GUESSES))
 
 
-def worth(lookahead: Lookahead, matched: int) -> int:
-    return len(lookahead.best([Guess(TOKENS, matched)]).tokens)
+def worth(lookahead: Lookahead, matched: int, luck: Luck | None = None) -> int:
+    return len(lookahead.best([Guess(TOKENS, matched)], luck).tokens)
 
 
 def test_better_matches_are_worth_more_guesses() -> None:
     counts = [worth(Lookahead(), matched) for matched in range(LONGEST_MATCH + 2)]
     assert counts == sorted(counts)
-    assert counts[0] == 1 and 4 <= counts[-1] <= MOST_GUESSES
+    assert counts[0] == 0 and 4 <= counts[-1] <= MOST_GUESSES
 
 
 def test_the_likelier_guess_is_taken() -> None:
@@ -101,14 +108,24 @@ def test_the_likelier_guess_is_taken() -> None:
     assert lookahead.best([]) == Guess()
 
 
-def test_guesses_that_fail_are_not_made_again() -> None:
+def test_guesses_that_fail_are_seldom_made_again() -> None:
     lookahead = Lookahead()
     for _ in range(200):
         lookahead.judged(Guess(TOKENS, 5), accepted=0)
-    assert worth(lookahead, 5) == 1
+    assert sorted(worth(lookahead, 5) for _ in range(TRIED_AGAIN)) == [0] * (TRIED_AGAIN - 1) + [1]
     for _ in range(400):
         lookahead.judged(Guess(TOKENS[:3], 5), accepted=3)
     assert worth(lookahead, 5) > 6
+
+
+def test_a_text_that_repeats_itself_is_guessed_far_ahead_and_one_that_does_not_is_not() -> None:
+    lookahead, copied, odd = Lookahead(), Luck(), Luck()
+    before = worth(lookahead, 12)
+    for _ in range(3):
+        copied.add(Guess(TOKENS[:8], 12), accepted=8)
+        odd.add(Guess(TOKENS[:8], 12), accepted=0)
+    assert worth(lookahead, 12, copied) > 2 * before > 8 > worth(lookahead, 12, odd)
+    assert worth(lookahead, 2, odd) == worth(lookahead, 2)
 
 
 def test_where_long_passes_are_cheap_more_is_guessed() -> None:
