@@ -204,7 +204,7 @@ class CudaCompleter(ModelCompleter):
 
     def _step(self, works: Sequence[LaneRequest]) -> None:
         fed = {work.lane.number: (work.pending[0], len(work.lane.ids)) for work in works}
-        told = self._graph.step(fed, self._lanes.resting())
+        told = self._graph.step(fed, self._lanes.resting)
         ended = []
         for work in works:
             work.ran(1)

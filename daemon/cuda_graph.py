@@ -16,7 +16,7 @@ come from one thread, since a captured graph belongs to its thread.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -93,14 +93,18 @@ class StepGraph:
         """The memory of all lanes on the device."""
         return self.lanes * self.shape.bytes_at(self.capacity)
 
-    def step(self, fed: Mapping[int, tuple[int, int]], resting: Sequence[int]) -> dict[int, Chosen]:
+    def step(
+        self,
+        fed: Mapping[int, tuple[int, int]],
+        resting: Callable[[int, int], Sequence[int]],
+    ) -> dict[int, Chosen]:
         """Run one token in each lane of `fed`, lane → (token, its place); what each chose.
 
-        `resting` is the first token of every lane, run again at place 0 where nothing is fed.
-        Raises CudaFailed.
+        `resting` gives the first token of the lanes from one to another, run again at place 0
+        where nothing is fed. Raises CudaFailed.
         """
         first, lanes = self._covering(fed)
-        ids = np.asarray(resting[first : first + lanes], np.int64)[:, None]
+        ids = np.array(resting(first, first + lanes), np.int64)[:, None]
         last = np.zeros(lanes, np.int32)
         for lane, (token, place) in fed.items():
             ids[lane - first], last[lane - first] = token, place

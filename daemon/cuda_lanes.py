@@ -44,10 +44,11 @@ class Lanes:
         self._capacity = capacity
         self._copy = copy
         self._clock = 0
+        self._of: dict[str, list[Lane]] = {}  # the lanes of each document
 
-    def resting(self) -> list[int]:
-        """The first token of every lane; 0 where nothing was written yet."""
-        return [lane.ids[0] if lane.ids else 0 for lane in self.all]
+    def resting(self, start: int = 0, stop: int | None = None) -> list[int]:
+        """The first tokens of lanes; 0 where nothing was written yet."""
+        return [lane.ids[0] if lane.ids else 0 for lane in self.all[start:stop]]
 
     def others(self, lane: Lane, most: int = 8) -> list[list[int]]:
         """The token ids of the lanes used last but one, the longest unused first."""
@@ -73,9 +74,19 @@ class Lanes:
         else:
             del best.ids[shared:]
         self._clock += 1
-        best.document, best.prompt_length, best.used = document, len(ids), self._clock
-        best.busy = True
+        self._name(best, document)
+        best.prompt_length, best.used, best.busy = len(ids), self._clock, True
         return best
+
+    def _name(self, lane: Lane, document: str) -> None:
+        """A lane is a document's, and no longer another's."""
+        others = self._of.get(lane.document, [])
+        if lane in others:
+            others.remove(lane)
+            if not others:
+                del self._of[lane.document]
+        lane.document = document
+        self._of.setdefault(document, []).append(lane)
 
     def release(self, lane: Lane) -> None:
         """Nobody works on the lane any more; what it holds stays."""
@@ -84,7 +95,7 @@ class Lanes:
     def _best(self, idle: Sequence[Lane], ids: list[int], document: str) -> tuple[int, Lane]:
         """The longest beginning, and whose it is; others are looked at if the document's own
         sequences have little of it."""
-        own = [lane for lane in idle if lane.document == document]
+        own = [lane for lane in self._of.get(document, ()) if not lane.busy]
         for lanes in (own, idle):
             rated = [(common_beginning(lane.ids, ids), lane) for lane in lanes]
             shared, best = max(

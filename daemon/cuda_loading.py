@@ -95,7 +95,7 @@ def open_device(
     chooser = open_on_cuda(graphs[CHOOSE], threads)
     try:
         graph = _stepping(graphs, capacity, threads, lane_bytes, captures)
-    except CudaFailed as error:
+    except ModelError as error:
         if not captures:
             raise
         logger.warning("no CUDA graph can be captured: %s", error)
@@ -115,7 +115,7 @@ def _stepping(
     graph.chunk(0, 0, [0])  # what cannot run fails now
     graph.chunk(0, 1, [0])
     if graph.lanes > 1:
-        graph.step({0: (0, 1), 1: (0, 0)}, [0] * graph.lanes)
+        graph.step({0: (0, 1), 1: (0, 0)}, lambda start, stop: [0] * (stop - start))
     return graph
 
 

@@ -60,6 +60,11 @@ def prompt(length: int, seed: int = 0) -> list[int]:
     return [int(i) for i in np.random.default_rng(seed).integers(10, 500, length)]
 
 
+def among(first: Sequence[int]) -> Callable[[int, int], Sequence[int]]:
+    """The first tokens of lanes from one to another."""
+    return lambda start, stop: first[start:stop]
+
+
 def same(found: Sequence[Any], wanted: Continued) -> None:
     assert [chosen.token for chosen in found] == [token for token, _ in wanted]
     np.testing.assert_allclose(
@@ -89,7 +94,7 @@ def test_lanes_advance_together_as_each_would_alone(
             for lane, ids in prompts.items()
             if lane != 3 or step >= 2  # one rests for two steps, and is none the worse for it
         }
-        for lane, chosen in graph.step(fed, resting).items():
+        for lane, chosen in graph.step(fed, among(resting)).items():
             found[lane].append(chosen)
     for lane, ids in prompts.items():
         same(found[lane], plain(ids, len(found[lane])))
@@ -100,7 +105,9 @@ def test_the_tokens_of_a_prompt_can_be_fed_by_steps(
 ) -> None:
     ids = prompt(12)
     for place, token in enumerate(ids):
-        told = graph.step({1: (token, place), 4: (token, place)}, [0, ids[0], 0, 0, ids[0], 0])
+        told = graph.step(
+            {1: (token, place), 4: (token, place)}, among([0, ids[0], 0, 0, ids[0], 0])
+        )
     same([told[1]], plain(ids, 1))
     same([told[4]], plain(ids, 1))
 
@@ -126,7 +133,7 @@ def test_a_copied_lane_goes_on_as_its_source(
 
 def test_rows_can_be_chosen_anew(graph: StepGraph, opened: Callable[[str], Any]) -> None:
     chooser = Chooser(opened("cuda-choose"), graph.vocabulary)
-    graph.step({0: (20, 0), 1: (30, 0), 2: (40, 0)}, [20, 30, 40, 0, 0, 0])
+    graph.step({0: (20, 0), 1: (30, 0), 2: (40, 0)}, among([20, 30, 40, 0, 0, 0]))
     logits = graph.logits.numpy()[:, 0]
     allowed = np.array([5, 77, 300])
     seen = [int(logits[2].argmax()), 3]
@@ -188,7 +195,7 @@ def test_gpt2_learns_its_positions_from_the_host(
     graph.chunk(2, 0, ids[:9])
     for place in range(4, 11):
         fed = {0: (ids[place], place), **({2: (ids[place], place)} if place >= 9 else {})}
-        told = graph.step(fed, [ids[0], 0, ids[0]])
+        told = graph.step(fed, among([ids[0], 0, ids[0]]))
     wanted = engine.run(engine.new_cache(), 0, np.array(ids))
     assert told[0].token == told[2].token == wanted.argmax()
 
