@@ -202,6 +202,12 @@ def test_a_missing_program_is_said_with_its_remedy(editor, bridge):
     assert editor.shows("bridge:    down (/nowhere/autocoder bridge")
 
 
+@pytest.mark.parametrize("empty", ["", []])
+def test_an_empty_command_has_the_program_looked_for(editor, bridge, empty):
+    editor.open(after=f"let g:autocoder_command = {empty!r}").run("Autocoder status")
+    assert editor.shows("bridge:    off (autocoder bridge")
+
+
 @pytest.mark.parametrize("broken", ["context#place()", "ghost#draw(_)"])
 def test_a_fault_of_the_plugin_is_said_once_and_does_not_disturb_typing(editor, bridge, broken):
     bridge.says(("val", "ue"))

@@ -39,6 +39,11 @@ def test_the_commands_win_over_the_buffers_own_setting(editor, bridge):
     assert editor.shows("range(10):")
 
 
+def test_another_command_may_follow(editor, bridge):
+    editor.open().run("Autocoder disable | let g:value = 'followed'")
+    assert editor.state()["value"] == "followed"
+
+
 def test_status_says_what_there_is(editor, bridge):
     bridge.says(("ran", "ge(10):"))
     editor.open().type("ifor i in ran")

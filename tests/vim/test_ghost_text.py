@@ -187,6 +187,19 @@ def test_typing_through_draws_the_typed_letter_alone(editor, bridge):
     assert drawn == "piped\n):"
 
 
+@pytest.mark.parametrize("letter", ["e", "é", "漢", "\u200b"])
+def test_typing_through_a_row_that_is_full_damages_nothing(editor, bridge, letter):
+    """One line of ghost text that ends at the window's edge, before it, or in the next row."""
+    bridge.says(*[(f"n{size}", (letter + "v" * 40)[: size - 3]) for size in (34, 39, 40, 41, 43)])
+    editor.open("\nb0\nb1\nb2\n", size=(40, 9))
+    for size in (34, 39, 40, 41, 43):
+        editor.keys("Escape").type(f"ggSn{size}")
+        assert editor.shows(f"n{size}")
+        assert editor.wait(lambda: editor.state()["visible"])
+        editor.type(letter)
+        assert editor.shows("\nb0\nb1\nb2\n~")
+
+
 def test_backspace_gives_back_what_was_typed_through(editor, bridge):
     bridge.says(("ran", "ge(10):"))
     editor.open().type("ifor i in rang")
@@ -210,6 +223,38 @@ def test_undo_brings_no_ghost_back(editor, bridge):
     assert editor.shows("def f(\nprint(1)\n~")
     editor.keys("C-r")
     assert editor.shows("def f(x, y\nprint(1)\n~")
+
+
+def test_undo_from_insert_mode_brings_no_ghost_back(editor, bridge):
+    bridge.says(("f(", BLOCK))
+    editor.open("def f(\nprint(1)\n").keys("A")
+    assert editor.shows("def f():", "    if n < 2:")
+    editor.type("x").keys("C-o").type("u")
+    assert editor.shows("def f(\nprint(1)\n~")
+
+
+def test_a_combining_mark_belongs_to_the_letter_that_was_typed(editor, bridge):
+    bridge.says(("caf", "e\u0301s = 1"))
+    editor.open("\nbelow\n").type("icaf")
+    assert editor.shows("cafe\u0301s = 1")
+    editor.type("e")
+    assert editor.shows("cafes = 1\nbelow")
+    editor.type("\u0301")
+    assert editor.shows("cafe\u0301s = 1\nbelow")
+    editor.keys("Tab")
+    assert editor.lines() == ["cafe\u0301s = 1", "below"]
+
+
+def test_lines_that_something_else_adds_above_push_it_down(editor, bridge):
+    bridge.says(("fact(n", BLOCK))
+    add = "inoremap <F8> <Cmd>call append(0, ['import a', 'import b'])<CR>"
+    editor.open("x\n", after=add).type("odef fact(n")
+    assert editor.shows("def fact(n):", "    if n < 2:")
+    editor.keys("F8")
+    assert editor.shows("import b", "x", "def fact(n):", "    if n < 2:")
+    editor.keys("Tab", "Escape")
+    assert editor.lines() == ["import a", "import b", "x", *f"def fact(n{BLOCK}".split("\n")]
+    assert editor.wait(lambda: bridge.feedback() == [("shown", 0), ("accepted", len(BLOCK))])
 
 
 def test_leaving_insert_mode_takes_it_away(editor, bridge):
@@ -247,12 +292,20 @@ def test_folds_stay_as_they_are(editor, bridge):
     assert "for i in range(3):" in editor.lines()
 
 
+def test_above_a_closed_fold(editor, bridge):
+    bridge.says(("ran", "ge(3):\n        pass"))
+    text = "def a():\n    x = 1\n    y = 2\n"
+    editor.open(text, after="set foldmethod=indent foldlevel=0").type("ggA  # ran")
+    assert editor.shows("# range(3):")
+    assert editor.shows("+--  2 lines: x = 1")
+
+
 @pytest.mark.parametrize("sidescroll", [0, 1])
 def test_without_wrap_it_ends_at_the_windows_edge(editor, bridge, sidescroll):
     bridge.says(("val", "ue_of_what_does_not_fit"))
     look = f"set nowrap sidescroll={sidescroll}"
     editor.open("y" * 45 + "\n", after=look).type("Aval")
-    assert editor.shows("y" * 45 + "value_of_what_…")
+    assert editor.shows("y" * 45 + ("value_of_what…" if editor.kind == "vim" else "value_of_what_…"))
     assert editor.cursor() == (48, 0)
     editor.keys("Tab").type("\x15val")
     assert editor.shows("value_of_what_does_not_fit")

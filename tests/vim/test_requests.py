@@ -195,6 +195,24 @@ def test_b_and_g_settings_switch_it_off_and_on(editor, bridge):
     assert editor.wait(lambda: len(bridge.heard()) > asked)
 
 
+def test_filetypes_may_be_a_list(editor, bridge):
+    editor.open("x\n", before="let g:autocoder_filetypes = ['lua']").type("Goabc")
+    assert editor.wait(bridge.heard)
+    asked = len(bridge.heard())
+    editor.run("enew!").run("setfiletype lua").type("iabc")
+    assert editor.wait(lambda: len(bridge.heard()) > asked)
+    asked = len(bridge.heard())
+    editor.run("enew!").run("setfiletype ruby").type("iabc").state()
+    assert not wait_asked(editor, bridge, asked)
+
+
+def test_numbers_may_be_strings_and_nonsense_is_the_default(editor, bridge):
+    settings = "max_lines = '3' | let g:autocoder_delay = -5 | let g:autocoder_max_tokens = 'many'"
+    editor.open(before=f"let g:autocoder_{settings}").type("iabc")
+    assert editor.wait(bridge.heard)
+    assert [bridge.heard()[-1][name] for name in ("max_lines", "max_tokens")] == [3, 48]
+
+
 def silent_here(editor, bridge):
     editor.type("Goxyz").state()
     return not wait_asked(editor, bridge, 0)
@@ -220,12 +238,14 @@ def test_buffers_that_are_no_code_and_modes_without_maps(editor, bridge):
         f"call setqflist([{{'text': 'x'}}]) | copen | {python}",
         "set modifiable binary",
         "set nobinary paste",
+        "set nopaste rightleft",
     ):
-        editor.run(place).type("Ixyz").keys("Escape")
+        editor.run(place).type("Ixyz")
+        assert not editor.wait(bridge.heard, 0.06), place  # with 'paste' no key tells a state
+        editor.keys("Escape")
         assert editor.state()["lines"][0].startswith(("xyz", "% xyz")), place
         editor.run("if winnr('$') > 1 | quit! | endif")
-    assert bridge.heard() == []
-    editor.run("set nopaste").type("q:ixyz").keys("Escape").type(":quit").keys("Enter")
+    editor.run("set norightleft").type("q:ixyz").keys("Escape").type(":quit").keys("Enter")
     assert not wait_asked(editor, bridge, 0)
     editor.run("Autocoder status")
     assert editor.shows("autocoder: on")

@@ -37,6 +37,12 @@ function! autocoder#setting(name) abort
   return get(b:, 'autocoder_' .. a:name, get(g:, 'autocoder_' .. a:name, s:defaults[a:name]))
 endfunction
 
+" The same for what is a number of at least 0, also where it was given as a string.
+function! autocoder#number(name) abort
+  let l:value = autocoder#setting(a:name)
+  return l:value =~# '^-\=\d' ? max([0, str2nr(l:value)]) : s:defaults[a:name]
+endfunction
+
 function! autocoder#enable() abort
   call s:switch(1)
 endfunction

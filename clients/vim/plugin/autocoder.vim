@@ -8,7 +8,7 @@ if exists('g:loaded_autocoder') || &cpoptions =~# 'C'
 endif
 let g:loaded_autocoder = 1
 
-command! -nargs=? -complete=customlist,autocoder#command#complete Autocoder
+command! -nargs=? -bar -complete=customlist,autocoder#command#complete Autocoder
       \ call autocoder#command#run(<q-args>)
 
 if !autocoder#supported()
@@ -45,6 +45,7 @@ augroup autocoder
   " <C-C> leaves Insert mode without InsertLeave, and without ModeChanged in Neovim.
   autocmd InsertLeave,BufLeave,WinLeave,CursorMoved,TextChanged *
         \ call autocoder#guard#run('autocoder#suggest#leave')
+  autocmd InsertLeave,TextChanged,InsertEnter * call autocoder#guard#run('autocoder#ghost#sweep')
   autocmd ModeChanged i*:n* call autocoder#guard#run('autocoder#suggest#leave')
   autocmd InsertLeave * call autocoder#log#say()
   autocmd VimLeavePre * call autocoder#bridge#stop()

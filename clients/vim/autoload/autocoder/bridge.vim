@@ -104,7 +104,7 @@ function! s:hung() abort
   if empty(s:unanswered)
     return 0
   endif
-  let l:allowed = autocoder#setting('timeout') / 1000.0 * (empty(s:hello) ? 3 : 1)
+  let l:allowed = autocoder#number('timeout') / 1000.0 * (empty(s:hello) ? 3 : 1)
   let l:oldest = min(map(values(s:unanswered), {_, request -> float2nr(request.sent * 1000)}))
   return s:now() - l:oldest / 1000.0 > l:allowed
 endfunction

@@ -3,10 +3,11 @@ scriptencoding utf-8
 
 let s:here = resolve(expand('<sfile>:p'))
 
-" The bridge's command as a list: g:autocoder_command, else the program of the environment in
-" which this plugin lies, else `autocoder` on PATH.
+" The bridge's command as a list: g:autocoder_command unless that is empty, else the program of the
+" environment in which this plugin lies, else `autocoder` on PATH.
 function! autocoder#executable#bridge() abort
-  let l:command = get(g:, 'autocoder_command', s:beside_plugin())
+  let l:command = get(g:, 'autocoder_command', '')
+  let l:command = empty(l:command) ? s:beside_plugin() : l:command
   return (type(l:command) == v:t_list ? copy(l:command) : s:words(l:command))
         \ + ['bridge', '--client', has('nvim') ? 'neovim' : 'vim']
 endfunction

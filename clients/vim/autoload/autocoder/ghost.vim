@@ -9,6 +9,9 @@ let s:inline = !has('nvim') || has('nvim-0.10')
 let s:drawn = {}
 " The window whose 'scrolloff' is set aside, and its value there.
 let s:held = {}
+" Buffers in which there was one, and what the last sweep left behind.
+let s:haunted = {}
+let s:swept = []
 
 " Show `text` at the cursor in place of what was shown before.
 function! autocoder#ghost#draw(text) abort
@@ -16,29 +19,42 @@ function! autocoder#ghost#draw(text) abort
   if get(s:drawn, 'key', []) ==# l:key
     return
   endif
-  let l:before = get(s:drawn, 'below', 0)
+  let l:before = s:drawn
   call s:erase()
   let l:wanted = split(a:text, "\n", 1)
   let l:lines = s:fit(s:expand(copy(l:wanted)))
   let s:drawn = {'key': l:key, 'buffer': bufnr('%'), 'lnum': line('.'), 'count': line('$'),
-        \ 'below': len(l:lines) - 1}
+        \ 'below': len(l:lines) - 1, 'wraps': s:wraps(l:lines[0])}
   call s:hold_view(s:drawn.below)
   if has('nvim')
     call s:draw_nvim(l:lines, len(l:lines) == len(l:wanted))
   else
     call s:draw_vim(l:lines)
   endif
-  call s:repaint(l:before, s:drawn.below)
+  call s:repaint(l:before, s:drawn)
 endfunction
 
 function! autocoder#ghost#clear() abort
   if empty(s:drawn)
     return
   endif
-  let l:before = s:drawn.below
+  let l:before = s:drawn
   call s:erase()
   call s:hold_view(0)
-  call s:repaint(l:before, 0)
+  call s:repaint(l:before, {})
+endfunction
+
+" Vim 9.2 saves a line for undo with the ghost that stood in it, and brings both back: take it out
+" of the lines that were changed since, where there has been one at all.
+function! autocoder#ghost#sweep() abort
+  let l:now = [bufnr('%'), b:changedtick]
+  if has('nvim') || !has_key(s:haunted, bufnr('%')) || s:swept ==# l:now || !empty(s:drawn)
+    return
+  endif
+  let s:swept = l:now
+  if line("'[")
+    call prop_remove({'type': s:type, 'all': 1}, line("'["), max([line("'["), line("']")]))
+  endif
 endfunction
 
 function! s:erase() abort
@@ -61,6 +77,7 @@ function! s:draw_vim(lines) abort
   if empty(prop_type_get(s:type))
     call prop_type_add(s:type, {'highlight': s:type, 'priority': 100})
   endif
+  let s:haunted[bufnr('%')] = 1
   if !empty(a:lines[0])
     call prop_add(line('.'), col('.'), {'type': s:type, 'text': a:lines[0]})
   endif
@@ -78,13 +95,24 @@ function! s:erase_vim(old) abort
         \ max([1, min([a:old.lnum - l:moved, l:last])]), min([a:old.lnum + l:moved, l:last]))
 endfunction
 
-" Before 9.0.1770 Vim does not move the rows below when lines of a ghost come or go (vim#12244),
+" Before 9.0.1770 Vim does not move the rows below when rows of a ghost come or go (vim#12244),
 " and Neovim 0.7 leaves them where they filled the window when they go; setting an option that
 " shows in the whole window makes either draw it anew.
 function! s:repaint(before, after) abort
-  if has('nvim') ? a:before > a:after : (a:before || a:after) && !has('patch-9.0.1770')
+  if has('nvim') ? get(a:before, 'below', 0) > get(a:after, 'below', 0)
+        \ : !has('patch-9.0.1770') && (s:has_rows(a:before) || s:has_rows(a:after))
     let &l:list = &l:list
   endif
+endfunction
+
+function! s:has_rows(drawn) abort
+  return !empty(a:drawn) && (a:drawn.below || a:drawn.wraps)
+endfunction
+
+" Does the cursor's line need another row for the ghost, or for the next letter before it?
+function! s:wraps(first) abort
+  return &wrap && s:column() + strwidth(a:first) + strdisplaywidth(s:tail(), s:column())
+        \ + &tabstop > s:text_width()
 endfunction
 
 " Vim counts a ghost's lines to those that 'scrolloff' wants below the cursor, and would scroll.
@@ -142,7 +170,17 @@ endfunction
 
 " The lines as they will stand on the screen: virtual text knows no tabs.
 function! s:expand(lines) abort
+  let a:lines[0] = s:without_marks(a:lines[0])
   return map(a:lines, 's:expand_line(v:val, v:key == 0 ? s:column() : 0)')
+endfunction
+
+" Combining marks at the beginning belong to the letter before the cursor, which was typed.
+function! s:without_marks(text) abort
+  let l:text = a:text
+  while !empty(l:text) && strchars('x' .. strcharpart(l:text, 0, 1), 1) == 1
+    let l:text = strcharpart(l:text, 1)
+  endwhile
+  return l:text
 endfunction
 
 function! s:expand_line(text, column) abort
@@ -188,8 +226,14 @@ function! s:text_width() abort
   return winwidth(0) - getwininfo(win_getid())[0].textoff
 endfunction
 
-" rows: below the cursor's line in the window; cells: left for the first line of the ghost.
+" rows: below the cursor's line in the window; cells: left for the first line of the ghost. Neovim
+" before 0.10 shows nothing right above a closed fold.
 function! s:room(first) abort
+  let l:room = s:room_in_window(a:first)
+  return s:inline || foldclosed(line('.') + 1) < 0 ? l:room : extend(l:room, {'rows': 0})
+endfunction
+
+function! s:room_in_window(first) abort
   let l:width = s:text_width()
   let [l:column, l:tail] = [s:column(), strdisplaywidth(s:tail(), s:column())]
   if !&wrap || !s:inline
@@ -201,7 +245,8 @@ function! s:room(first) abort
   return {'rows': max([0, winheight(0) - l:top - l:used]), 'cells': max([0, l:cells])}
 endfunction
 
-" Overlays end where the screen line does, and without 'wrap' Vim would scroll sideways for more.
+" Overlays end where the screen line does; without 'wrap' Vim would scroll sideways for more, and
+" a newer one for the last cell.
 function! s:right_of_cursor() abort
-  return winwidth(0) - wincol() + 1
+  return winwidth(0) - wincol() + has('nvim')
 endfunction

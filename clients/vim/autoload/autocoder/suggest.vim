@@ -86,8 +86,8 @@ endfunction
 function! autocoder#suggest#trigger() abort
   let s:refused = []
   if autocoder#wanted#possible()
-    call s:ask({'max_lines': autocoder#setting('trigger_lines'),
-          \ 'max_tokens': autocoder#setting('trigger_tokens')}, {'explicit': 1, 'step': 0})
+    call s:ask({'max_lines': autocoder#number('trigger_lines'),
+          \ 'max_tokens': autocoder#number('trigger_tokens')}, {'explicit': 1, 'step': 0})
   endif
 endfunction
 
@@ -116,14 +116,14 @@ function! s:schedule() abort
   endif
   let s:place = autocoder#context#place()
   if s:place !=# s:refused
-    let s:timer = timer_start(autocoder#setting('delay'), s:fire)
+    let s:timer = timer_start(autocoder#number('delay'), s:fire)
   endif
 endfunction
 
 " Ask for the place the cursor is at, if a suggestion could be shown there.
 function! autocoder#suggest#fire() abort
   if mode(1) ==# 'i' && !autocoder#wanted#menu_shows() && autocoder#wanted#automatic()
-    call s:ask({'max_lines': autocoder#setting('max_lines')}, {'explicit': 0, 'step': 0})
+    call s:ask({'max_lines': autocoder#number('max_lines')}, {'explicit': 0, 'step': 0})
   endif
 endfunction
 
@@ -138,7 +138,7 @@ function! s:ask(fields, wish) abort
         \ 'head': strpart(getline('.'), 0, col('.') - 1), 'tail': strpart(getline('.'), col('.') - 1),
         \ 'max_lines': a:fields.max_lines, 'alternatives': get(a:fields, 'candidates', 1) > 1,
         \ 'accepted': 0}
-  let l:fields = extend({'max_tokens': autocoder#setting('max_tokens')}, a:fields)
+  let l:fields = extend({'max_tokens': autocoder#number('max_tokens')}, a:fields)
   let s:asked = autocoder#bridge#complete(autocoder#context#request(l:fields),
         \ {reply -> s:answer(l:origin, reply, a:wish)})
 endfunction
@@ -191,6 +191,26 @@ endfunction
 
 " What the user has not yet typed of the suggestion; v:null where the text went another way.
 function! s:rest() abort
+  let l:rest = s:rest_from_origin()
+  if l:rest is v:null && s:pushed()
+    let s:shown.lnum += line('$') - s:shown.seen.count
+    let l:rest = s:rest_from_origin()
+  endif
+  if l:rest isnot v:null
+    let s:shown.seen = {'count': line('$'), 'lnum': line('.'), 'line': getline('.')}
+  endif
+  return l:rest
+endfunction
+
+" Did lines come or go above the cursor's, which is as it was: an import that a language server
+" added, say?
+function! s:pushed() abort
+  let l:seen = get(s:shown, 'seen', {})
+  return !empty(l:seen) && line('$') != l:seen.count
+        \ && line('.') - l:seen.lnum == line('$') - l:seen.count && getline('.') ==# l:seen.line
+endfunction
+
+function! s:rest_from_origin() abort
   let l:typed = s:typed()
   let l:text = s:shown.texts[s:shown.index]
   let l:agrees = l:typed isnot# v:null && strpart(l:text, 0, len(l:typed)) ==# l:typed

@@ -38,6 +38,7 @@ function! autocoder#wanted#why_impossible() abort
   return !autocoder#setting('enabled') ? 'turned off (:Autocoder enable)'
         \ : !empty(&buftype) ? 'a buffer of type ' .. &buftype
         \ : !&modifiable ? "'nomodifiable'" : &binary ? "'binary'" : &paste ? "'paste'"
+        \ : &rightleft ? "'rightleft'"
         \ : col('$') > s:longest_line ? 'a line of more than ' .. s:longest_line .. ' bytes'
         \ : &virtualedit isnot# '' && getpos('.')[3] ? 'the cursor is past the end of the line'
         \ : !empty(getcmdwintype()) ? 'the command-line window'
@@ -56,6 +57,10 @@ endfunction
 " Does the filetype, or the buffer itself, ask for suggestions?
 function! autocoder#wanted#filetype() abort
   let l:wanted = get(g:, 'autocoder_filetypes', {})
+  if type(l:wanted) == v:t_list
+    return index(l:wanted, &filetype) >= 0 || index(l:wanted, '*') >= 0
+          \ || get(s:filetypes, &filetype, 0) || get(b:, 'autocoder_enabled', 0)
+  endif
   return get(l:wanted, &filetype, get(s:filetypes, &filetype, get(l:wanted, '*', 0)))
         \ || get(b:, 'autocoder_enabled', 0)
 endfunction
