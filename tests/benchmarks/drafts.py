@@ -26,7 +26,8 @@ from autocoder.daemon.protocol import Complete, Completion
 ROOT = Path(__file__).parents[2]
 FILES = [ROOT / "train/pretrain/model.py", ROOT / "clients/client.py", ROOT / "export/rewrite.py"]
 HOLES = 4  # in each file
-PASSAGES = 2
+PASSAGES = 8
+LASTING = 24  # tokens of a continuation at least: the first pass guesses nothing
 CHARACTERS = 500  # of a passage at least, to the end of a line
 
 
@@ -41,7 +42,7 @@ def main(arguments: Sequence[str]) -> int:
     completer = load_completer(None, "cpu", options.threads)
     kinds = {
         "real": real(options.files),
-        "repeated": repeated(options.files),
+        "repeated": lasting(completer, repeated(options.files)),
         "worst": real(options.files),
     }
     rows = [measured(completer, kind, asked, options.rounds) for kind, asked in kinds.items()]
@@ -80,15 +81,21 @@ def real(files: Sequence[Path]) -> list[Complete]:
 
 
 def repeated(files: Sequence[Path]) -> list[Complete]:
-    """Passages from each file, three times, and the first third of it once more."""
+    """Definitions from each file, three times, and the first third of it once more."""
     found = []
     for path in files:
         text = path.read_text()
         for number in range(PASSAGES):
-            start = text.find("\n", len(text) * (number + 1) // (PASSAGES + 1)) + 1
+            start = text.find("\n\n\n", len(text) * number // PASSAGES) + 3
             passage = text[start : text.find("\n", start + CHARACTERS) + 1]
             found.append(request(passage * 3 + passage[: len(passage) // 3]))
     return found
+
+
+def lasting(completer: ModelCompleter, asked: Sequence[Complete]) -> list[Complete]:
+    """Those that are not ended at once."""
+    found = [(each, run(completer, each, False, Drafter)) for each in asked]
+    return [each for each, answer in found if answer.generated_tokens >= LASTING]
 
 
 def measured(

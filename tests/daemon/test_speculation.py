@@ -124,7 +124,7 @@ def test_a_text_that_repeats_itself_is_guessed_far_ahead_and_one_that_does_not_i
     for _ in range(3):
         copied.add(Guess(TOKENS[:8], 12), accepted=8)
         odd.add(Guess(TOKENS[:8], 12), accepted=0)
-    assert worth(lookahead, 12, copied) > 2 * before > 8 > worth(lookahead, 12, odd)
+    assert worth(lookahead, 12, copied) > 2 * before > 4 * worth(lookahead, 12, odd)
     assert worth(lookahead, 2, odd) == worth(lookahead, 2)
 
 
