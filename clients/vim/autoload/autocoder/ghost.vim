@@ -12,6 +12,8 @@ let s:held = {}
 " Buffers in which there was one, and what the last sweep left behind.
 let s:haunted = {}
 let s:swept = []
+" The popup that hides the rest of the cursor's line in Vim; 0 if none does.
+let s:cover = 0
 
 " Show `text` at the cursor in place of what was shown before.
 function! autocoder#ghost#draw(text) abort
@@ -26,10 +28,11 @@ function! autocoder#ghost#draw(text) abort
   let s:drawn = {'key': l:key, 'buffer': bufnr('%'), 'lnum': line('.'), 'count': line('$'),
         \ 'below': len(l:lines) - 1, 'wraps': s:wraps(l:lines[0])}
   call s:hold_view(s:drawn.below)
+  let l:moves = len(l:lines) == len(l:wanted) && s:tail_can_move(l:lines)
   if has('nvim')
-    call s:draw_nvim(l:lines, len(l:lines) == len(l:wanted))
+    call s:draw_nvim(l:lines, l:moves)
   else
-    call s:draw_vim(l:lines)
+    call s:draw_vim(l:lines, l:moves)
   endif
   call s:repaint(l:before, s:drawn)
 endfunction
@@ -65,6 +68,7 @@ function! s:erase() abort
   elseif has('nvim')
     call nvim_buf_del_extmark(l:old.buffer, s:namespace(), 1)
   else
+    call s:uncover()
     call s:erase_vim(l:old)
   endif
 endfunction
@@ -73,7 +77,7 @@ function! s:namespace() abort
   return nvim_create_namespace('autocoder')
 endfunction
 
-function! s:draw_vim(lines) abort
+function! s:draw_vim(lines, moves) abort
   if empty(prop_type_get(s:type))
     call prop_type_add(s:type, {'highlight': s:type, 'priority': 100})
   endif
@@ -81,10 +85,31 @@ function! s:draw_vim(lines) abort
   if !empty(a:lines[0])
     call prop_add(line('.'), col('.'), {'type': s:type, 'text': a:lines[0]})
   endif
+  if a:moves
+    let a:lines[-1] ..= s:expand_line(s:tail(), strwidth(a:lines[-1]))
+    call s:cover(strwidth(a:lines[0]))
+  endif
   for l:line in a:lines[1:]
     call prop_add(line('.'), 0,
           \ {'type': s:type, 'text': empty(l:line) ? ' ' : l:line, 'text_align': 'below'})
   endfor
+endfunction
+
+" Text properties cannot hide text; so blanks in a popup cover the rest of the cursor's line, which
+" stands `cells` behind the cursor.
+function! s:cover(cells) abort
+  let [l:row, l:column] = win_screenpos(0)
+  let l:width = strdisplaywidth(s:tail(), s:column()) + (&list && &listchars =~# 'eol:')
+  let s:cover = popup_create(repeat(' ', l:width), {'line': l:row + winline() - 1,
+        \ 'col': l:column + wincol() - 1 + a:cells, 'wrap': 0, 'zindex': 1,
+        \ 'highlight': &cursorline && &cursorlineopt !=# 'number' ? 'CursorLine' : 'Normal'})
+endfunction
+
+function! s:uncover() abort
+  if s:cover
+    call popup_close(s:cover)
+    let s:cover = 0
+  endif
 endfunction
 
 " Only near where it was drawn: a walk through five megabytes would be felt at each key.
@@ -127,22 +152,25 @@ function! s:hold_view(below) abort
   endif
 endfunction
 
-function! s:draw_nvim(lines, whole) abort
-  let l:moves = a:whole && len(a:lines) > 1 && s:tail_can_move()
+function! s:draw_nvim(lines, moves) abort
   let l:mark = {'id': 1, 'hl_mode': 'combine',
-        \ 'virt_text': [[a:lines[0], s:type]] + s:behind(a:lines[0], l:moves),
-        \ 'virt_text_pos': s:inline && !l:moves ? 'inline' : 'overlay',
+        \ 'virt_text': [[a:lines[0], s:type]] + s:behind(a:lines[0], a:moves),
+        \ 'virt_text_pos': s:inline && !a:moves ? 'inline' : 'overlay',
         \ 'virt_lines': map(a:lines[1:], '[[v:val, s:type]]')}
-  if l:moves
+  if a:moves
     call add(l:mark.virt_lines[-1], [s:expand_line(s:tail(), strwidth(a:lines[-1])), 'Normal'])
   endif
   call nvim_buf_set_extmark(0, s:namespace(), line('.') - 1, col('.') - 1, l:mark)
 endfunction
 
 " Behind several lines the rest of the cursor's line can stand at the end of the last, where it
-" will be; it is drawn over at its present place, if that is on one row of the screen.
-function! s:tail_can_move() abort
-  return !empty(s:tail()) && strdisplaywidth(getline('.')) <= s:text_width()
+" will be; it is covered at its present place, if that is on one row of the screen.
+function! s:tail_can_move(lines) abort
+  if len(a:lines) == 1 || empty(s:tail()) || !has('nvim') && !exists('*popup_create')
+    return 0
+  endif
+  let l:ghost = has('nvim') ? 0 : strwidth(a:lines[0])
+  return strdisplaywidth(getline('.')) + l:ghost <= s:text_width()
 endfunction
 
 " What an overlay needs behind the ghost's first line: blanks, or the rest of the line.
