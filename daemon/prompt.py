@@ -17,6 +17,7 @@ from typing import Any, Protocol
 from zlib import crc32
 
 from autocoder.daemon.errors import ModelError
+from autocoder.daemon.pieces import Pieces
 
 CONTROL, PREFIX, SUFFIX = "{control}", "{prefix}", "{suffix}"
 CONTEXT, PATH, TEXT = "{context}", "{path}", "{text}"
@@ -130,6 +131,7 @@ class PromptBuilder:
         parts = {*form.parts, *form.plain, *form.other_file} - PLACEHOLDERS
         names = {*parts, *form.controls.values(), form.end, *form.stop_tokens}
         self._ids = {name: self._special(name) for name in names}
+        self._pieces = Pieces(tokenizer)
 
     def _special(self, token: str) -> int:
         found = self.tokenizer.token_to_id(token)
@@ -170,7 +172,7 @@ class PromptBuilder:
         budget = budget or self.budget
         others = self.other_files(context, budget)
         left = self._left(prefix, budget)
-        right = self.encode(suffix[: right_edge(suffix, budget.suffix_chars)])
+        right = self._pieces.encode(suffix[: right_edge(suffix, budget.suffix_chars)]).ids
         return self.assemble(language, left, right[: budget.suffix_tokens], others)
 
     def other_files(self, context: Context, budget: Budget) -> list[int]:
@@ -200,16 +202,17 @@ class PromptBuilder:
         since one token less at every keystroke would leave nothing of the cache.
         """
         text, limit = prefix[-budget.prefix_chars :], budget.prefix_tokens
-        encoding = self.tokenizer.encode(text, add_special_tokens=False)
-        excess = len(encoding.ids) - limit
+        encoded = self._pieces.encode(text)
+        excess = len(encoded.ids) - limit
         if excess <= 0:
             edge = left_edge(prefix, budget.prefix_chars)
         else:
-            offsets, cut = encoding.offsets, len(prefix) - len(text)
-            first, last = offsets[excess][0], offsets[excess + limit // 4][0]
+            starts, cut = encoded.starts, len(prefix) - len(text)
+            first, last = starts[excess], starts[excess + limit // 4]
             last = max(last, budget.prefix_chars // 4) if cut else last
             edge = cut + stable_edge(text, first, last)
-        return self.encode(prefix[edge:])[-limit:] if edge else list(encoding.ids[-limit:])
+        ids = self._pieces.encode(prefix[edge:]).ids if edge else encoded.ids
+        return ids[-limit:]
 
     def assemble(
         self,

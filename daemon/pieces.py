@@ -1,0 +1,78 @@
+"""Tokens of a text that is mostly the text of a moment ago: each line is tokenised once.
+
+A tokenizer that first cuts a text by a pattern, as ours does before every line break, gives each
+piece the same tokens wherever it stands. So the pieces between breaks that follow a printable ASCII
+character, where no match of the pattern can reach across, are remembered by their text. Of another
+tokenizer nothing is known, and it gets the whole text. Knows tokenizers; knows no prompt.
+"""
+
+import json
+import re
+from dataclasses import dataclass
+from typing import Any
+
+# The pattern of which that was shown (train/pretrain/tokenizer.py); no match holds a character
+# other than white space and then a line break.
+PATTERN = (
+    r"(?:\r?\n)+[ \t]*|[^\r\n\p{L}\p{N}_\s]?[\p{L}_]+| [\p{L}_]+|\p{N}{1,3}"
+    r"| ?[^\s\p{L}\p{N}_]+|[ \t]+(?=[ \t]\S)|\s+"
+)
+BREAK = re.compile(r"(?<=[!-~])(?=\n)")
+MOST_PIECES = 4000
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """Token ids, and where in the text each token starts, as the tokenizer reports it."""
+
+    ids: list[int]
+    starts: list[int]
+
+
+class Pieces:
+    """Tokenises texts piece by piece where `tokenizer` is known to allow it."""
+
+    def __init__(self, tokenizer: Any) -> None:
+        self._tokenizer = tokenizer
+        self.divides = divisible(tokenizer)
+        self._known: dict[str, Encoded] = {}
+
+    def encode(self, text: str) -> Encoded:
+        """The tokens of a text, no special ones added: those of `tokenizer.encode`."""
+        if not self.divides:
+            return self._whole(text)
+        ids: list[int] = []
+        starts: list[int] = []
+        at = 0
+        for piece in BREAK.split(text):
+            found = self._piece(piece)
+            ids += found.ids
+            starts += [at + start for start in found.starts]
+            at += len(piece)
+        return Encoded(ids, starts)
+
+    def _piece(self, text: str) -> Encoded:
+        found = self._known.get(text)
+        if found is None:
+            if len(self._known) >= MOST_PIECES:
+                self._known.clear()
+            found = self._known[text] = self._whole(text)
+        return found
+
+    def _whole(self, text: str) -> Encoded:
+        encoding = self._tokenizer.encode(text, add_special_tokens=False)
+        return Encoded(list(encoding.ids), [start for start, _ in encoding.offsets])
+
+
+def divisible(tokenizer: Any) -> bool:
+    """Whether a tokenizer is byte-level BPE on pieces cut by PATTERN, nothing before or between."""
+    cutting = getattr(tokenizer, "pre_tokenizer", None)
+    if cutting is None or getattr(tokenizer, "normalizer", None) is not None:
+        return False
+    stages = json.loads(cutting.__getstate__()).get("pretokenizers", [])
+    if [stage["type"] for stage in stages] != ["Split", "ByteLevel"]:
+        return False
+    split, levels = stages
+    whole = split["behavior"] == "Isolated" and not split["invert"]
+    plain = not levels["add_prefix_space"] and not levels["use_regex"]
+    return bool(whole and plain and split["pattern"] == {"Regex": PATTERN})
