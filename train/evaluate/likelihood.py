@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autocoder.daemon import model_folder
-from autocoder.daemon.engine_graph import cache_shape
+from autocoder.daemon.engine_graph import cache_shape, keys_per_token
 from autocoder.daemon.engine_session import open_session
 
 CHUNK = 256  # rows of logits held at once
@@ -23,6 +23,7 @@ class Likelihood:
         self.context = model.context
         self._session = open_session({"cpu": model.graph("cpu")}, "cpu").session
         self._shape = cache_shape(self._session)
+        self._room = CHUNK * keys_per_token(self._session)  # of a cache, for a pass of CHUNK
 
     def nats(self, ids: list[int], known: int = 1) -> float:
         """Summed −log p of ids[known:], each given all before it; `known` is at least 1."""
@@ -40,7 +41,8 @@ class Likelihood:
         return total
 
     def _caches(self, length: int) -> dict[str, NDArray[Any]]:
-        empty = np.zeros(self._shape.buffer(length), self._shape.dtype)
+        buffer = self._shape.buffer(max(length, self._room))
+        empty = np.zeros(buffer, self._shape.dtype)
         names = [f"{i}.{part}" for i in range(self._shape.layers) for part in ("key", "value")]
         return {name: empty.copy() for name in names}
 
