@@ -35,6 +35,10 @@ class Batching(Protocol):
         """One step for all of them. What it raises ends them all."""
         ...
 
+    def rest(self) -> bool:
+        """Nothing is to be done just now; False where it needs no more of such time."""
+        ...
+
     def over(self, begun: Any) -> bool:
         """Whether there is nothing left to do."""
         ...
@@ -104,6 +108,10 @@ class Batch:
         for job, begun in list(self._begun.items()):
             if self._completer.over(begun):
                 self._leave(job, self._completer.completion(begun))
+
+    def rest(self) -> bool:
+        """Nothing is to be done just now; False where more of such time is of no use."""
+        return self._completer.rest()
 
     def abandoned(self) -> list[Job]:
         """Give up all that is under way, unanswered. What is prepared is still handed back."""

@@ -162,6 +162,10 @@ class CudaCompleter(ModelCompleter):
             ),
         )
 
+    def rest(self) -> bool:
+        """Nothing is to be done: make something faster; False where all is. Raises CudaFailed."""
+        return self._graph.capture_next(lambda lane: self._lanes.all[lane].ids)
+
     def advance(self, under_way: Sequence[Begun]) -> None:
         """One step for all of them. Raises CudaFailed."""
         if len(under_way) == 1:
@@ -184,8 +188,14 @@ class CudaCompleter(ModelCompleter):
         if not guesses:
             self._chunk(work)
             return
-        ids = [*work.pending, *guesses]
-        told = self._graph.chunk(work.lane.number, len(work.lane.ids), ids, 1 + len(guesses))
+        rows = {number: work.agreeing(guesses[:number]) for number in range(len(guesses) + 1)}
+        told = self._graph.chunk(
+            work.lane.number,
+            len(work.lane.ids),
+            [*work.pending, *guesses],
+            1 + len(guesses),
+            {number: allowed for number, allowed in rows.items() if allowed is not None},
+        )
         work.ran(len(work.pending))
         work.drafted += len(guesses)
         for number, chosen in enumerate(told):
@@ -197,14 +207,22 @@ class CudaCompleter(ModelCompleter):
 
     def _chunk(self, work: LaneRequest) -> None:
         ids = work.pending[:CHUNK]
-        chosen = self._graph.chunk(work.lane.number, len(work.lane.ids), ids)
+        allowed = work.agreeing() if len(ids) == len(work.pending) else None
+        chosen = self._graph.chunk(
+            work.lane.number,
+            len(work.lane.ids),
+            ids,
+            allowed={} if allowed is None else {0: allowed},
+        )
         work.ran(len(ids))
         if not work.pending:
             self._choose([(work, self._graph.row(0), chosen[0])])
 
     def _step(self, works: Sequence[LaneRequest]) -> None:
         fed = {work.lane.number: (work.pending[0], len(work.lane.ids)) for work in works}
-        told = self._graph.step(fed, self._lanes.resting)
+        ending = {work.lane.number: work.agreeing() for work in works if len(work.pending) == 1}
+        allowed = {lane: tokens for lane, tokens in ending.items() if tokens is not None}
+        told = self._graph.step(fed, self._lanes.resting, allowed)
         ended = []
         for work in works:
             work.ran(1)
@@ -223,6 +241,6 @@ class CudaCompleter(ModelCompleter):
             else:
                 wishing.append((work, wish))
         if wishing:
-            answers = self._chooser.choose(self._graph.logits, [wish for _, wish in wishing])
+            answers = self._chooser.choose([wish for _, wish in wishing])
             for (work, _), answer in zip(wishing, answers, strict=True):
                 work.choose(answer)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from autocoder.daemon.completer import ModelCompleter
-from autocoder.daemon.cuda_choice import Chooser
+from autocoder.daemon.cuda_choice import Chooser, Wish
 from autocoder.daemon.cuda_completer import CudaCompleter
 from autocoder.daemon.cuda_graph import CudaFailed, StepGraph
 from autocoder.daemon.cuda_weights import hand_over_spread
@@ -28,6 +28,7 @@ from autocoder.daemon.protocol import ModelInfo
 logger = logging.getLogger(__name__)
 
 STEP, CHOOSE, WIDE = "cuda-step", "cuda-choose", "cuda-wide"
+CAPTURING = {"enable_cuda_graph": "1"}
 SWITCH_S = 0.0005
 LANE_BYTES = 2**29  # of the device's memory for the lanes at least
 MOST_LANES = 1024
@@ -92,31 +93,52 @@ def open_device(
 
     if CUDA not in onnxruntime.get_available_providers():
         raise ModelError(NO_CUDA)
-    chooser = open_on_cuda(graphs[CHOOSE], threads)
     try:
         graph = _stepping(graphs, capacity, threads, lane_bytes, captures)
     except ModelError as error:
         if not captures:
             raise
         logger.warning("no CUDA graph can be captured: %s", error)
-        graph = _stepping(graphs, capacity, threads, lane_bytes, False)
-    return OpenDevice(graph, Chooser(chooser, graph.vocabulary))
+        return open_device(graphs, capacity, threads, lane_bytes=lane_bytes, captures=False)
+    return OpenDevice(graph, _choosing(graphs[CHOOSE], graph.logits, threads, captures))
+
+
+def _choosing(path: Path, logits: Any, threads: int, captures: bool) -> Chooser:
+    """Captured if that can be, whatever the steps are."""
+    try:
+        chooser = Chooser(
+            open_on_cuda(path, threads, CAPTURING if captures else {}), logits, captures=captures
+        )
+        chooser.choose([Wish(0)])
+    except ModelError as error:
+        if not captures:
+            raise
+        logger.warning("choosing cannot be captured: %s", error)
+        return _choosing(path, logits, threads, False)
+    return chooser
 
 
 def _stepping(
     graphs: Mapping[str, Path], capacity: int, threads: int, lane_bytes: int, captures: bool
 ) -> StepGraph:
-    settings = {"enable_cuda_graph": "1"} if captures else {}
-    session, wide = open_on_cuda(graphs[STEP], threads, settings), None
-    if WIDE in graphs:
-        record = graphs[WIDE].with_suffix(".json")
-        wide = open_on_cuda(graphs[WIDE], threads, settings, partial(hand_over_spread, record))
+    settings: Mapping[str, str] = CAPTURING if captures else {}
+    session = open_on_cuda(graphs[STEP], threads, settings)
+    wide = _wide(graphs, threads, settings)
     graph = with_lanes(session, capacity, lane_bytes, wide=wide, captures=captures)
-    graph.chunk(0, 0, [0])  # what cannot run fails now
-    graph.chunk(0, 1, [0])
-    if graph.lanes > 1:
-        graph.step({0: (0, 1), 1: (0, 0)}, lambda start, stop: [0] * (stop - start))
+    graph.warm_up()  # what cannot run fails now
     return graph
+
+
+def _wide(graphs: Mapping[str, Path], threads: int, settings: Mapping[str, str]) -> Any | None:
+    """A session of the graph for many tokens; without it they take a little longer."""
+    if WIDE not in graphs:
+        return None
+    record = graphs[WIDE].with_suffix(".json")
+    try:
+        return open_on_cuda(graphs[WIDE], threads, settings, partial(hand_over_spread, record))
+    except ModelError as error:
+        logger.warning("no graph for many tokens on CUDA: %s", error)
+        return None
 
 
 def with_lanes(session: Any, capacity: int, lane_bytes: int, **options: Any) -> StepGraph:

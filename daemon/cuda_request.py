@@ -96,21 +96,37 @@ class LaneRequest:
         greedy = sampling.temperature <= 0 or sampling.top_k == 1
         return greedy and sampling.repetition_penalty == 1
 
-    def wish(self, row: int) -> Wish | None:
-        """How the next token is to be chosen from a row of logits; None: the most probable one."""
-        allowed = self._allowed()
-        first = self._branching and not self._tokens
-        if allowed is None and self._plain and not first:
+    def agreeing(self, guesses: Sequence[int] = ()) -> NDArray[np.int64] | None:
+        """The tokens among which one is chosen behind what was said and these guesses; None: all
+        there are, or `wish` sees to it."""
+        if not self.decoding.agreement.text or self._wishes:
             return None
-        sampling = self.decoding.sampling
+        return self._allowed(guesses)
+
+    @property
+    def _wishes(self) -> bool:
+        """Whether the most probable token of those that agree will not do."""
+        return not self._plain or (self._branching and not self._tokens)
+
+    def wish(self, row: int) -> Wish | None:
+        """How the next token is to be chosen from a row of logits; None: as it is told."""
+        if not self._wishes:
+            return None
+        allowed, sampling = self._allowed(), self.decoding.sampling
         seen = self.lane.ids if sampling.repetition_penalty != 1 else ()
         drawn = sampling.temperature > 0 and sampling.top_k != 1
         chance = self._chance.random() if drawn else 0.0
-        return Wish(row, sampling, allowed, seen, chance)
+        return Wish(row, sampling, allowed, seen, chance, ranks=self._branching)
 
-    def _allowed(self) -> NDArray[np.int64] | None:
+    def _allowed(self, guesses: Sequence[int] = ()) -> NDArray[np.int64] | None:
         agreement = self.decoding.agreement
-        return agreement.allowed(sum(map(len, self._pieces))) if agreement.text else None
+        if not agreement.text:
+            return None
+        ahead = (len(self.decoding.detokenizer.bytes_of(guess)) for guess in guesses)
+        try:
+            return agreement.allowed(sum(map(len, self._pieces)) + sum(ahead))
+        except KeyError:  # behind a guess that does not agree, where nothing matters
+            return None
 
     def choose(self, answer: Answer) -> None:
         """The next token, as wished for."""

@@ -116,6 +116,8 @@ class Worker:
                 batch.join(tasks)
                 batch.step()
                 tasks = self._arrived(wait=not batch.steps and not batch.idle)
+            while self._inbox.empty() and batch.rest():
+                pass
         except CudaFailed as error:
             self._fall_back(error)
             for job in batch.abandoned():

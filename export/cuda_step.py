@@ -5,12 +5,13 @@ the plain one.
 CUDA graph reads must lie at fixed addresses on the device, and nothing in it may pass through the
 host: so lengths come in as the operator wants them, `last` (B,) being the place of each sequence's
 last new token and `most` (1,), on the CPU, the longest that a sequence may be; models with learnt
-positions take `positions` (B, T). Out come `told` (B, 2·R), the most probable tokens of the R rows
-and then their probabilities, and the `logits` (B, R, V), which stay on the device.
+positions take `positions` (B, T). `allowed` (B, R, V) says which tokens each row may choose. Out
+come `told` (B, R, 2), the most probable token of each row among those and its probability, and the
+`logits` (B, R, V), which stay on the device.
 
 `cuda-choose.onnx` chooses anew from such logits, for the N rows `which`: among the tokens
-`allowed`, with those `seen` made less likely by `penalty`, drawn by `temperature`, `top_k`, `top_p`
-and a number `chance` in 0…1. At most RANKED tokens take part in a draw.
+`allowed`, with those `seen` made less likely, drawn as the columns HOW of `how` say, the last being
+a number in 0…1 by which it is decided. At most RANKED tokens take part in a draw.
 
 Knows the contract of docs/architecture.md; knows no daemon.
 """
@@ -23,6 +24,7 @@ from autocoder.export.graph import DecoderGraph
 STEP, CHOOSE = "cuda-step", "cuda-choose"
 RANKED = 256  # of the most probable tokens, those that can be drawn
 OPSET = 18
+HOW = ("penalty", "temperature", "top_k", "top_p", "chance")  # columns of an input
 NEVER = -1e30  # a logit without a chance
 LENGTHS = ("seqlens_k", "total_sequence_length", "positions")  # made by the host instead
 
@@ -37,22 +39,26 @@ def step_graph(cuda: DecoderGraph) -> DecoderGraph:
     _greedy(made)
     value = helper.make_tensor_value_info
     ids, rows, *caches = (each for each in made.inputs if each.name != "past_length")
+    vocabulary = made.outputs[0].type.tensor_type.shape.dim[-1].dim_value
+    allowed = value("allowed", TensorProto.BOOL, ["B", "R", vocabulary])
     places = [value("positions", TensorProto.INT64, ["B", "T"])] if learnt else []
     lengths = [value("last", TensorProto.INT32, ["B"]), value("most", TensorProto.INT32, [1])]
-    made.inputs = [ids, *lengths, *places, rows, *caches]
-    made.outputs = [value("told", TensorProto.FLOAT, ["B", "2R"]), *made.outputs]
+    made.inputs = [ids, *lengths, *places, rows, allowed, *caches]
+    made.outputs = [value("told", TensorProto.FLOAT, ["B", "R", 2]), *made.outputs]
     made.prune()
     return made
 
 
 def _greedy(graph: DecoderGraph) -> None:
-    """`told`: argmax of every row of logits, and the softmax there, which is its largest."""
-    axis = graph.constant("told/axis", np.array([-1], np.int64))
-    graph.add("ArgMax", ["logits"], ["told/token"], axis=-1, keepdims=0)
-    graph.add("Cast", ["told/token"], ["told/tokens"], to=TensorProto.FLOAT)  # exact below 2^24
-    graph.add("Softmax", ["logits"], ["told/shares"], axis=-1)
-    graph.add("ReduceMax", ["told/shares", axis], ["told/chances"], keepdims=0)
-    graph.add("Concat", ["told/tokens", "told/chances"], ["told"], axis=-1)
+    """`told`: the argmax of every row of logits, and the softmax there. No ReduceMax: where there
+    is more than one row, CUDA's takes a millisecond for it."""
+    never = graph.constant("told/never", np.array(NEVER, np.float32))
+    graph.add("Where", ["allowed", "logits", never], ["told/agreeing"])
+    graph.add("ArgMax", ["told/agreeing"], ["told/token"], axis=-1, keepdims=1)
+    graph.add("Softmax", ["told/agreeing"], ["told/shares"], axis=-1)
+    graph.add("GatherElements", ["told/shares", "told/token"], ["told/chance"], axis=-1)
+    graph.add("Cast", ["told/token"], ["told/number"], to=TensorProto.FLOAT)  # exact below 2^24
+    graph.add("Concat", ["told/number", "told/chance"], ["told"], axis=-1)
 
 
 def choosing_graph(vocabulary: int) -> DecoderGraph:
@@ -64,10 +70,7 @@ def choosing_graph(vocabulary: int) -> DecoderGraph:
         value("which", whole, ["N"]),
         value("allowed", TensorProto.BOOL, ["N", vocabulary]),
         value("seen", whole, ["N", "S"]),
-        *(
-            value(name, TensorProto.FLOAT, ["N", 1])
-            for name in ("penalty", "temperature", "top_k", "top_p", "chance")
-        ),
+        value("how", TensorProto.FLOAT, ["N", len(HOW)]),
     ]
     ranked = min(RANKED, vocabulary)
     _weigh(graph)
@@ -85,6 +88,7 @@ def _weigh(graph: DecoderGraph) -> None:
     """`agreeing`: the rows' logits where allowed; `weighed`: with the penalty on what was seen."""
     never = graph.constant("never", np.array(NEVER, np.float32))
     zero = graph.constant("zero", np.array(0, np.float32))
+    graph.add("Split", ["how"], list(HOW), axis=1, num_outputs=len(HOW))
     graph.add("Gather", ["logits", "which"], ["rows"], axis=0)
     graph.add("Where", ["allowed", "rows", never], ["agreeing"])
     graph.add("GatherElements", ["agreeing", "seen"], ["old"], axis=1)

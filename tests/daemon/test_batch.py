@@ -43,6 +43,7 @@ class Fake:
     failure: Exception | None = None
     together: list[list[str]] = field(default_factory=list)
     begun: list[Steps] = field(default_factory=list)
+    rested: int = 0
     on_cpu: Callable[[str], Any] | None = None
 
     def prepare(self, request: Complete) -> Complete:
@@ -63,6 +64,10 @@ class Fake:
         for each in under_way:
             if not each.request.prefix.startswith("wait"):
                 each.said = each.request.prefix[::-1][: len(each.said) + 1]
+
+    def rest(self) -> bool:
+        self.rested += 1
+        return self.rested < 3
 
     def over(self, begun: Steps) -> bool:
         return len(begun.said) == len(begun.request.prefix)

@@ -54,7 +54,7 @@ def builder(tiny_model_folder: Path) -> PromptBuilder:
 @pytest.fixture(scope="module")
 def device(tiny_model_folder: Path) -> Iterator[tuple[StepGraph, Chooser]]:
     graph = StepGraph(opened(tiny_model_folder, "cuda-step"), 256, LANES, device="cpu")
-    yield graph, Chooser(opened(tiny_model_folder, "cuda-choose"), graph.vocabulary)
+    yield graph, Chooser(opened(tiny_model_folder, "cuda-choose"), graph.logits)
 
 
 @pytest.fixture

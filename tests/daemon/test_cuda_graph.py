@@ -11,7 +11,7 @@ import pytest
 
 from autocoder.daemon import model_folder
 from autocoder.daemon.cuda_choice import Chooser, Wish
-from autocoder.daemon.cuda_graph import CudaFailed, StepGraph
+from autocoder.daemon.cuda_graph import CHUNKED, CudaFailed, StepGraph
 from autocoder.daemon.cuda_loading import with_lanes
 from autocoder.daemon.engine_graph import OnnxGraph
 from autocoder.daemon.errors import ModelError
@@ -132,13 +132,13 @@ def test_a_copied_lane_goes_on_as_its_source(
 
 
 def test_rows_can_be_chosen_anew(graph: StepGraph, opened: Callable[[str], Any]) -> None:
-    chooser = Chooser(opened("cuda-choose"), graph.vocabulary)
+    chooser = Chooser(opened("cuda-choose"), graph.logits)
     graph.step({0: (20, 0), 1: (30, 0), 2: (40, 0)}, among([20, 30, 40, 0, 0, 0]))
-    logits = graph.logits.numpy()[:, 0]
+    logits = graph.logits.numpy()
     allowed = np.array([5, 77, 300])
     seen = [int(logits[2].argmax()), 3]
     wishes = [Wish(0), Wish(1, allowed=allowed), Wish(2, Sampling(0, 0, 1, 3.0), seen=seen)]
-    free, agreeing, penalised = (a.chosen for a in chooser.choose(graph.logits, wishes))
+    free, agreeing, penalised = (a.chosen for a in chooser.choose(wishes))
     assert free.token == logits[0].argmax()
     assert agreeing.token == allowed[logits[1][allowed].argmax()]
     shares = np.exp(logits[1][allowed] - logits[1][allowed].max())
@@ -161,12 +161,12 @@ class Drawn:
 def test_a_draw_on_the_device_is_the_daemons_own(
     graph: StepGraph, opened: Callable[[str], Any], sampling: Sampling
 ) -> None:
-    chooser = Chooser(opened("cuda-choose"), graph.vocabulary)
+    chooser = Chooser(opened("cuda-choose"), graph.logits)
     graph.chunk(0, 0, prompt(9))
-    logits, seen = graph.logits.numpy()[0, 0], [1, 2, 2, 30]
+    logits, seen = graph.logits.numpy()[0], [1, 2, 2, 30]
     for number in np.linspace(0, 0.999, 23):
         wish = Wish(0, sampling, seen=seen, chance=float(number))
-        (answer,) = chooser.choose(graph.logits, [wish])
+        (answer,) = chooser.choose([wish])
         assert answer.chosen.token == choose(logits, seen, sampling, Drawn(number))  # type: ignore
 
 
@@ -174,9 +174,9 @@ def test_the_most_probable_tokens_come_in_order(
     graph: StepGraph, opened: Callable[[str], Any]
 ) -> None:
     graph.chunk(0, 0, prompt(9))
-    (answer,) = Chooser(opened("cuda-choose"), graph.vocabulary).choose(graph.logits, [Wish(0)])
+    (answer,) = Chooser(opened("cuda-choose"), graph.logits).choose([Wish(0, ranks=True)])
     assert (np.diff(answer.probabilities) <= 0).all()
-    logits = graph.logits.numpy()[0, 0]
+    logits = graph.logits.numpy()[0]
     assert answer.probabilities[0] == pytest.approx(probability(logits, int(logits.argmax())), 1e-4)
 
 
@@ -208,6 +208,71 @@ def test_another_graph_is_refused_with_the_remedy(opened: Callable[[str], Any]) 
 def test_a_pass_that_fails_is_the_devices_failure(graph: StepGraph) -> None:
     with pytest.raises(CudaFailed):
         graph.chunk(0, CAPACITY - 2, prompt(20))
+
+
+def test_a_row_can_be_bound_to_some_tokens_for_one_pass(graph: StepGraph) -> None:
+    fed = {0: (20, 0), 1: (30, 0), 2: (40, 0)}
+    free = graph.step(fed, among([20, 30, 40, 0, 0, 0]))
+    logits = graph.logits.numpy()[1]
+    some = np.array([5, 77, 300])
+    bound = graph.step(fed, among([20, 30, 40, 0, 0, 0]), {1: some})
+    assert bound[1].token == some[logits[some].argmax()]
+    shares = np.exp(logits[some] - logits[some].max())
+    assert bound[1].probability == pytest.approx(1 / shares.sum(), rel=1e-3)
+    assert (bound[0], bound[2]) == (free[0], free[2])
+    assert graph.step(fed, among([20, 30, 40, 0, 0, 0])) == free
+
+
+def test_a_row_of_a_chunk_can_be_bound_too(graph: StepGraph) -> None:
+    ids = prompt(7)
+    free = graph.chunk(3, 0, ids, rows=3)
+    bound = graph.chunk(3, 0, ids, rows=3, allowed={1: np.array([9, 11])})
+    assert (bound[0], bound[2]) == (free[0], free[2]) and bound[1].token in (9, 11)
+
+
+@pytest.mark.parametrize("count", [1, 3, 9, 20, 40])
+def test_chunks_filled_up_say_what_exact_ones_say(
+    opened: Callable[[str], Any], graph: StepGraph, count: int
+) -> None:
+    exact = StepGraph(opened("cuda-step"), CAPACITY, 1, device="cpu", fills=False)
+    ids = prompt(count)
+    assert graph.chunk(0, 0, ids)[0].token == exact.chunk(0, 0, ids)[0].token
+    for place in range(count, count + 3):
+        one, other = (each.chunk(0, place, [50])[0] for each in (graph, exact))
+        assert one.token == other.token
+        assert one.probability == pytest.approx(other.probability, abs=2e-3)
+
+
+def test_near_the_end_of_a_lane_chunks_are_exact(graph: StepGraph) -> None:
+    ids = prompt(CAPACITY)
+    graph.chunk(0, 0, ids[:90])
+    assert graph.chunk(0, 90, ids[90:95])
+    assert graph.chunk(0, 95, ids[95:])
+
+
+def test_every_size_is_run_once_before_it_is_needed(graph: StepGraph) -> None:
+    graph.warm_up()
+    assert graph.passes == len([size for size in CHUNKED if size <= CAPACITY]) + 1
+
+
+def test_what_is_run_often_is_captured_and_nothing_is_lost_by_it(
+    opened: Callable[[str], Any],
+    plain: Callable[[Sequence[int], int], Continued],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    graph = StepGraph(opened("cuda-step"), CAPACITY, 4, device="cpu")
+    monkeypatch.setattr(graph, "_captures", True)
+    ids = prompt(20)
+    found = graph.chunk(1, 0, ids)
+    held = {1: [*ids]}
+    captured = 0
+    for place in range(20, 30):
+        found += graph.chunk(1, place, [found[-1].token])
+        held[1].append(found[-2].token)
+        while graph.capture_next(lambda lane: held.get(lane, [])):
+            captured += 1
+    assert captured == 1
+    same(found, plain(ids, 11))
 
 
 def test_lanes_that_do_not_fit_are_halved(

@@ -66,7 +66,7 @@ def test_where_there_is_cuda_it_serves_in_lanes(
     assert isinstance(completer, CudaCompleter) and completer.provider == CUDA
     assert completer.places > 1 and completer.reason == ""
     captured = {"enable_cuda_graph": "1"}
-    assert device == [("cuda-choose", {}), ("cuda-step", captured), ("cuda-wide", captured)]
+    assert device == [(name, captured) for name in ("cuda-step", "cuda-wide", "cuda-choose")]
     (suggestion,) = completer.complete(REQUEST, never).suggestions
     assert suggestion.text.startswith("lf.")
 
@@ -98,14 +98,27 @@ def test_a_graph_that_cannot_be_captured_is_served_without(
     device: list[tuple[str, dict[str, str]]],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def chunk(self: StepGraph, *arguments: Any) -> Any:
+    def warm_up(self: StepGraph) -> None:
         if device[-1][1]:
             raise CudaFailed("capturing is not possible")
-        return StepGraph.chunk(self, *arguments)
 
-    monkeypatch.setattr(OnCpu, "chunk", chunk)
+    monkeypatch.setattr(OnCpu, "warm_up", warm_up)
     assert isinstance(load_completer(tiny_model_folder), CudaCompleter)
-    assert [settings for _, settings in device[-2:]] == [{}, {}]
+    assert [settings for _, settings in device[-3:]] == [{}, {}, {}]
+
+
+def test_without_the_graph_for_many_tokens_the_other_serves_them_too(
+    tiny_model_folder: Path,
+    device: list[tuple[str, dict[str, str]]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def broken(record: Path, options: Any) -> None:
+        raise ModelError("no memory for weights")
+
+    monkeypatch.setattr(cuda_loading, "hand_over_spread", broken)
+    completer = load_completer(tiny_model_folder)
+    assert isinstance(completer, CudaCompleter)
+    assert completer.complete(REQUEST, never).suggestions
 
 
 def test_where_no_lane_fits_another_way_is_found(
