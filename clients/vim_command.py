@@ -33,6 +33,8 @@ def main(arguments: Sequence[str]) -> int:
     act = uninstall if options.uninstall else install
     for folder in editor_folders(options.editor):
         print(act(folder))
+    if options.install and options.editor != "vim" and _has_lazy(_neovim_folder()):
+        print(f'lazy.nvim loads no packages; give it {{ dir = "{PLUGIN}" }} as a plugin')
     return 0
 
 
@@ -68,15 +70,15 @@ def _vim_folder() -> Path:
 
 def _neovim_folder() -> Path:
     data = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
-    return Path(data) / "nvim" / "site"
+    return Path(data) / (os.environ.get("NVIM_APPNAME") or "nvim") / "site"
 
 
 def install(folder: Path) -> str:
     """Link the plugin below `folder` and write the file that names our executable."""
     link = folder / PACK / LINK
-    if link.is_symlink():
+    if _is_ours(link):
         link.unlink()
-    elif link.exists():
+    elif os.path.lexists(link):
         raise ConfigError(f"{link} is not a link of ours; move it away, then install again")
     link.parent.mkdir(parents=True, exist_ok=True)
     link.symlink_to(PLUGIN, target_is_directory=True)
@@ -88,7 +90,7 @@ def install(folder: Path) -> str:
 def uninstall(folder: Path) -> str:
     """Undo `install`; what is not ours is left alone."""
     link = folder / PACK / LINK
-    if not link.is_symlink():
+    if not _is_ours(link):
         return f"not installed: {link}"
     link.unlink()
     shutil.rmtree(folder / PACK / COMMAND_FOLDER, ignore_errors=True)
@@ -96,6 +98,16 @@ def uninstall(folder: Path) -> str:
         if empty.is_dir() and not any(empty.iterdir()):
             empty.rmdir()
     return f"removed: {link}"
+
+
+def _has_lazy(folder: Path) -> bool:
+    """Is the plugin manager lazy.nvim there, which keeps Neovim from loading packages?"""
+    return (folder.parent / "lazy" / "lazy.nvim").exists()
+
+
+def _is_ours(link: Path) -> bool:
+    """Is it a link to this plugin in whatever environment, gone or not?"""
+    return link.is_symlink() and link.readlink().parts[-2:] == PLUGIN.parts[-2:]
 
 
 def _command_file(folder: Path) -> Path:

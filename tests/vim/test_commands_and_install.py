@@ -1,5 +1,6 @@
 """:Autocoder, the status line, the help, the health check, and getting installed."""
 
+import os
 import re
 import subprocess
 import sys
@@ -223,10 +224,39 @@ def test_one_editor_alone_and_folders_moved_by_xdg(
     assert (home / ".config/vim/pack/autocoder/start/autocoder").is_symlink()
 
 
-def test_a_folder_that_is_not_ours_is_not_touched(home: Path) -> None:
-    (home / ".vim/pack/autocoder/start/autocoder").mkdir(parents=True)
+def test_a_neovim_of_another_name_and_one_with_lazy_nvim(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", str(home / "data"))
+    monkeypatch.setenv("NVIM_APPNAME", "other")
+    vim_command.main(["--install"])
+    assert (home / "data/other/site/pack/autocoder/start/autocoder").is_symlink()
+    assert "lazy.nvim" not in capsys.readouterr().out
+    (home / "data/other/lazy/lazy.nvim").mkdir(parents=True)
+    vim_command.main(["--install"])
+    assert f'{{ dir = "{PLUGIN}" }}' in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("what", ["folder", "link"])
+def test_what_is_not_ours_is_not_touched(home: Path, what: str) -> None:
+    place = home / ".vim/pack/autocoder/start/autocoder"
+    if what == "folder":
+        place.mkdir(parents=True)
+    else:
+        place.parent.mkdir(parents=True)
+        place.symlink_to(home / "mine")
     with pytest.raises(ConfigError, match="not a link of ours"):
         vim_command.main(["--install", "--editor", "vim"])
+    vim_command.main(["--uninstall", "--editor", "vim"])
+    assert os.path.lexists(place)
+
+
+def test_a_link_to_an_environment_that_is_gone_is_replaced(home: Path) -> None:
+    place = home / ".vim/pack/autocoder/start/autocoder"
+    place.parent.mkdir(parents=True)
+    place.symlink_to("/gone/lib/python3.11/site-packages/autocoder/clients/vim")
+    vim_command.main(["--install", "--editor", "vim"])
+    assert place.resolve() == PLUGIN
 
 
 def test_windows_is_told_what_to_do(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
