@@ -21,14 +21,16 @@ from autocoder.daemon.speculation import Speculation, Tally
 
 @dataclass(frozen=True)
 class Start:
-    """The end of a prompt, from which every candidate sets out."""
+    """The end of a prompt, from which every candidate sets out. `recalled`: rows and guess are an
+    earlier answer's."""
 
     sequence: LiveSequence
-    rows: Rows
+    rows: Sequence[Logits] | Rows
     guess: Guess
     drafter: Drafter | None
     lookahead: Lookahead
     tally: Tally
+    recalled: bool = False
 
 
 def continuations(request: Complete, decoding: Decoding, start: Start) -> Iterator[Continuation]:
@@ -43,7 +45,7 @@ def continuations(request: Complete, decoding: Decoding, start: Start) -> Iterat
     firsts: list[int | None] = [None] * attempts
     again = start
     if attempts > 1:
-        again = replace(start, rows=start.rows[:1].copy(), guess=Guess())
+        again = replace(start, rows=[start.rows[0].copy()], guess=Guess(), recalled=True)
         if request.temperature <= 0:
             logits = decoding.agreement.weighed(again.rows[0], 0)
             firsts = list(first_tokens(decoding, start.sequence.ids[:length], logits, attempts))
@@ -54,7 +56,13 @@ def continuations(request: Complete, decoding: Decoding, start: Start) -> Iterat
             if start.drafter:
                 start.drafter.reset()
         ahead = Speculation(
-            start.sequence, start.rows, start.guess, start.drafter, start.lookahead, start.tally
+            start.sequence,
+            start.rows,
+            start.guess,
+            start.drafter,
+            start.lookahead,
+            start.tally,
+            lasting=start.recalled,
         )
         yield decoding.continuation(ahead, Random(f"{seed} {number}"), first)
         ahead.finish()

@@ -29,6 +29,7 @@ from autocoder.daemon.protocol import (
     Suggestion,
     Timing,
 )
+from autocoder.daemon.recollection import Recollection
 from autocoder.daemon.repository_index import RepositoryIndex
 from autocoder.daemon.sampling import Sampling
 from autocoder.daemon.speculation import Tally
@@ -89,6 +90,7 @@ class ModelCompleter:
         self._stop_ids = builder.stop_ids | detokenizer.special
         self._lookahead = Lookahead()
         self._guessing = Guessing(engine, index)
+        self._recollection = Recollection()
 
     def complete(self, request: Complete, cancelled: Callable[[], bool]) -> Completion:
         """See `Completer.complete`."""
@@ -108,22 +110,22 @@ class ModelCompleter:
         start = self._started(request, source, prompt, held, claim, decoding)
         prompted = perf_counter()
         found: dict[str, Suggestion] = {}
-        said: list[tuple[int, ...]] = []
+        said: list[Continuation] = []
         for continuation in continuations(request, decoding, start):
-            said.append(continuation.tokens)
+            said.append(continuation)
             suggestion = suggest(continuation, source)
             if suggestion.text:
                 found.setdefault(suggestion.text, suggestion)
             if len(found) == request.candidates:
                 break
-        self._guessing.remember(held, claim.sequence, said[0])
+        self._remember(request, held, claim, said[0])
         ended = perf_counter()
         self._afterwards()
         return Completion(
             tuple(sorted(found.values(), key=lambda suggestion: -suggestion.probability)),
             prompt_tokens=len(held.ids),
-            cached_tokens=claim.cached,
-            generated_tokens=sum(map(len, said)),
+            cached_tokens=len(held.ids) if start.recalled else claim.cached,
+            generated_tokens=sum(len(continuation.tokens) for continuation in said),
             drafted_tokens=start.tally.drafted,
             accepted_tokens=start.tally.accepted,
             ms=Timing(
@@ -144,16 +146,29 @@ class ModelCompleter:
     ) -> Start:
         """Run what is new of the prompt, and with it what may come next."""
         drafter, guess = None, Guess()
+        recalled = self._recollection.recall(claim.sequence, held.ids) if self.guesses else None
         if self.guesses:
             drafter = self._guessing.drafter(
                 prompt, held, claim, request.path, source.language, request.max_tokens
             )
+        if recalled is not None:
+            guess, tally = Guess(recalled.tokens), Tally()
+            return Start(
+                claim.sequence, recalled.rows, guess, drafter, self._lookahead, tally, recalled=True
+            )
+        if drafter is not None:
             guess = self._lookahead.best(self._guessing.first(held, claim, drafter))
             guess = replace(guess, tokens=tuple(decoding.worth((), guess.tokens)))
         new = held.ids[claim.cached :]
         rows = claim.sequence.extend_guessing(new, guess.tokens, decoding.interrupt)
         tally = Tally(drafted=len(guess.tokens))
         return Start(claim.sequence, rows, guess, drafter, self._lookahead, tally)
+
+    def _remember(self, request: Complete, held: Held, claim: Claim, said: Continuation) -> None:
+        """For the next key. Of several candidates the last is what the sequence holds."""
+        self._guessing.remember(held, claim.sequence, said.tokens)
+        if request.candidates == 1:
+            self._recollection.keep(claim.sequence, held.ids, said.tokens, said.rows)
 
     def _held(self, prompt: Prompt, request: Complete) -> Held:
         """Candidates branch at the first token: few agree with a mark that was given back."""

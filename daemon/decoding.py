@@ -1,13 +1,13 @@
 """Continues a sequence token by token until the text stops. Knows no prompt and no request."""
 
 from collections.abc import Sequence, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import accumulate
 from random import Random
 
 from autocoder.daemon.detokenizer import Detokenizer
 from autocoder.daemon.healing import Agreement
-from autocoder.daemon.live_sequence import Interrupt
+from autocoder.daemon.live_sequence import Interrupt, Logits
 from autocoder.daemon.sampling import Sampling, choose, probability
 from autocoder.daemon.speculation import Speculation
 from autocoder.daemon.stopping import StopRules
@@ -18,7 +18,8 @@ class Continuation:
     """The tokens chosen, a closing one included, and why the text ended.
 
     Of each but a closing one, the bytes and the probability. The first `repeated` bytes are text
-    from before the cursor, chosen anew; `length` bytes behind them are kept.
+    from before the cursor, chosen anew; `length` bytes behind them are kept. `rows`: the logits
+    (V,) that each token was chosen from.
     """
 
     tokens: tuple[int, ...]
@@ -27,6 +28,7 @@ class Continuation:
     repeated: int
     length: int
     stopped_by: str
+    rows: tuple[Logits, ...] = field(default=(), repr=False, compare=False)
 
     @property
     def kept(self) -> bytes:
@@ -77,7 +79,8 @@ class Decoding:
             if end is None:
                 ahead.choose(token, lambda guesses: self.worth(pieces, guesses), self.interrupt)
         repeated = len(self.agreement.text)
-        return Continuation(tuple(tokens), tuple(pieces), tuple(probabilities), repeated, *end)
+        said = (tuple(tokens), tuple(pieces), tuple(probabilities))
+        return Continuation(*said, repeated, *end, rows=tuple(ahead.seen))
 
     def worth(self, pieces: Sequence[bytes], guesses: Sequence[int]) -> Sequence[int]:
         """The guesses up to the one behind which the text would end: its logits are not needed."""

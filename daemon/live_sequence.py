@@ -91,6 +91,7 @@ class LiveSequence:
     def __init__(self, graph: ServingGraph, chunk: int) -> None:
         self.ids: list[int] = []
         self.written = 0  # tokens for which the cache ever took memory
+        self.passes = 0  # and copies: what ever wrote into the cache
         self._graph = graph
         self._chunk = chunk
         self._cache = graph.new_cache()
@@ -104,8 +105,13 @@ class LiveSequence:
         """Forget all but the first `length` tokens; their keys and values stay as they are."""
         del self.ids[length:]
 
+    def take_up(self, ids: Sequence[int]) -> None:
+        """Hold tokens that were rewound again. No pass may have written since they were run."""
+        self.ids = list(ids)
+
     def copy_from(self, other: "LiveSequence", length: int) -> None:
         """Begin with the first `length` tokens of another, or with none if that cannot be done."""
+        self.passes += 1
         if length and self._graph.copy_cache(other._cache, self._cache, length):
             self.ids = other.ids[:length]
             self.written = max(self.written, length)
@@ -142,6 +148,7 @@ class LiveSequence:
 
     def _run(self, ids: Sequence[int], rows: int, interrupt: Interrupt) -> Rows:
         interrupt()
+        self.passes += 1
         self.written = max(self.written, len(self.ids) + len(ids))
         logits = self._graph.run_rows(self._cache, len(self.ids), np.asarray(ids, np.int64), rows)
         self.ids += ids

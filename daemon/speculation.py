@@ -29,17 +29,20 @@ class Tally:
 class Speculation:
     """Continues a sequence whose last logits are `rows[0]`, with `guess` judged by further rows.
 
-    `drafter` None: nothing is guessed.
+    `drafter` None: nothing is guessed. `lasting` rows are those of an earlier answer, kept; others,
+    like those of any pass, are overwritten by the next one.
     """
 
     def __init__(
         self,
         sequence: LiveSequence,
-        rows: Rows,
+        rows: Sequence[Logits] | Rows,
         guess: Guess,
         drafter: Drafter | None,
         lookahead: Lookahead,
         tally: Tally,
+        *,
+        lasting: bool = False,
     ) -> None:
         self._sequence = sequence
         self._rows = rows
@@ -49,12 +52,22 @@ class Speculation:
         self._lookahead = lookahead
         self._tally = tally
         self._luck = Luck()
+        self._lasting = lasting
+        self._seen: list[Logits] = []
 
     @property
     def logits(self) -> Logits:
         """Those (V,) behind the last token chosen, until the next pass."""
         row: Logits = self._rows[self._at]
         return row
+
+    @property
+    def seen(self) -> list[Logits]:
+        """The logits that every token so far was chosen from, and those of now; to be kept."""
+        return [*self._seen, self._kept()]
+
+    def _kept(self) -> Logits:
+        return self.logits if self._lasting else self.logits.copy()
 
     @property
     def ids(self) -> list[int]:
@@ -72,23 +85,25 @@ class Speculation:
 
     def choose(self, token: int, worth: Worth, interrupt: Interrupt) -> None:
         """Append a token; `logits` are then those behind it. Raises what a pass raises."""
+        self._seen.append(self._kept())
         if self._drafter is not None:
             self._drafter.push(token)
         if self._pending and self._guess.tokens[self._at] == token:
             self._at += 1
-            self._tally.accepted += 1
+            self._tally.accepted += not self._lasting
             return
         self.finish()
         self._guess = self._worth_judging(worth)
         began = perf_counter()
         self._rows = self._sequence.extend_guessing([token], self._guess.tokens, interrupt)
+        self._lasting = False
         self._lookahead.took(1 + len(self._guess.tokens), 1000 * (perf_counter() - began))
         self._tally.drafted += len(self._guess.tokens)
 
     def finish(self) -> None:
         """Roll back the guesses that did not come true."""
         self._sequence.rewind(len(self._sequence.ids) - self._pending)
-        if self._guess.tokens:
+        if self._guess.tokens and not self._lasting:
             self._lookahead.judged(self._guess, self._at)
             self._luck.add(self._guess, self._at)
         self._guess, self._at = Guess(), 0
