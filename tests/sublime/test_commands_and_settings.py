@@ -1,6 +1,7 @@
 """On and off; settings by project, syntax and view; the palette, the menu, the status bar."""
 
 import json
+import sys
 import time
 
 import pytest
@@ -80,7 +81,7 @@ def test_a_project_switches_it_off(editor, bridge):
     assert silent(editor)
     assert editor.press("alt+\\") is None
     editor.window.run_command("autocoder_show", {"what": "status"})
-    assert "autocoder    off in this view" in editor.panel()
+    assert 'nothing here: switched off ("autocoder.enabled")' in editor.panel()
 
 
 def test_a_project_switches_it_on_where_it_is_off_elsewhere(start, bridge):
@@ -206,16 +207,44 @@ def test_the_panel_holds_what_was_asked_for_last(editor):
 
 def test_status_says_why_there_is_nothing(start, bridge):
     editor = start("/nowhere/autocoder")
-    editor.open(scope="text.plain")
-    editor.window.run_command("autocoder_show", {"what": "status"})
-    assert "on, but not of itself here" in editor.panel()
-    assert "command      no executable '/nowhere/autocoder'. Run `autocoder" in editor.panel()
+    editor.open("x = 1\n", scope="text.plain")
+
+    def status():
+        editor.window.run_command("autocoder_show", {"what": "status"})
+        return editor.panel()
+
+    assert 'of itself: not where "selector" says: source.python, source.java\n' in status()
+    assert "command      no executable '/nowhere/autocoder'. Run `autocoder" in status()
+    editor.view._scope = "source.python"
+    assert "autocoder    on\n" in status()
+    editor.view.settings().set("autocoder.auto", 1)
+    assert 'of itself: only by the trigger key ("autocoder.auto" is 1)\n' in status()
+    editor.move(0, 2)
+    assert "nothing here: 2 carets\n" in status()
+    editor.move(0, extend=3)
+    assert "nothing here: a selection\n" in status()
     editor.view.set_read_only(True)
-    editor.window.run_command("autocoder_show", {"what": "status"})
-    assert "on, but not possible here" in editor.panel()
+    assert "nothing here: read-only\n" in status()
     editor.window.run_command("autocoder_toggle")
-    editor.window.run_command("autocoder_show", {"what": "status"})
-    assert "autocoder    off\n" in editor.panel()
+    assert 'nothing here: switched off ("enabled")\n' in status()
+    editor.view.settings().set("autocoder.enabled", "true")
+    assert "nothing here: switched off (\"autocoder.enabled\" is 'true')\n" in status()
+
+
+@pytest.mark.parametrize("nonsense", [None, "fast", [3]])
+def test_a_number_that_is_none_is_the_default(start, bridge, nonsense):
+    numbers = dict.fromkeys(("delay", "max_lines", "max_tokens", "timeout"), nonsense)
+    editor = start(bridge.command, **numbers)
+    editor.open()
+    assert asks(editor)
+    assert [editor.asked[-1][name] for name in ("max_lines", "max_tokens")] == [1, 48]
+    assert editor.wait(lambda: bridge.heard("answered"))
+
+
+def test_the_numbers_that_stand_in_are_the_defaults(editor):
+    numbers = sys.modules["Autocoder.core.settings"].NUMBERS
+    there = decoded("Autocoder.sublime-settings")
+    assert numbers == {name: value for name, value in there.items() if type(value) is int}
 
 
 def test_statistics_ask_the_daemon(editor, bridge):

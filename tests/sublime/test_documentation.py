@@ -49,7 +49,7 @@ def test_every_setting_is_told_with_its_default():
 def test_every_setting_is_used_and_every_one_used_is_there():
     code = "\n".join(path.read_text() for path in (PLUGIN / "core").glob("*.py"))
     there = set(decoded("Autocoder.sublime-settings"))
-    used = set(re.findall(r'(?:setting\([\w.]+, |everywhere\()"(\w+)"', code))
+    used = set(re.findall(r'(?:setting\([\w.]+, |everywhere\(|_on\(view, |number\()"(\w+)"', code))
     used = used - {"trigger_"} | {"max_lines", "trigger_lines", "trigger_tokens"}
     assert used == there
     assert '"trigger_" + what' in code and '("max_lines", "max_tokens")' in code

@@ -8,7 +8,7 @@ from typing import Any, Callable, Sequence
 import sublime
 
 from .bridge import Bridge
-from .settings import automatic, everywhere, possible, setting, wanted
+from .settings import setting, wanted, why_impossible, why_silent
 
 PANEL = "autocoder"
 
@@ -58,13 +58,11 @@ def show(window: sublime.Window, text: str) -> None:
 
 
 def _here(view: sublime.View | None) -> str:
-    if everywhere("enabled") is not True and not (view and setting(view, "enabled") is True):
-        return "off"
-    if not view or setting(view, "enabled") is not True:
-        return "off in this view"
-    if automatic(view):
-        return "on"
-    return "on, but not of itself here" if possible(view) else "on, but not possible here"
+    if view is None:
+        return "nothing: no view"
+    if why_impossible(view):
+        return "nothing here: " + why_impossible(view)
+    return "nothing here of itself: " + why_silent(view) if why_silent(view) else "on"
 
 
 def _command(find: Callable[[], Sequence[str]]) -> str:

@@ -33,7 +33,7 @@ class Session:
             self._find,
             lambda work: sublime.set_timeout(work, 0),
             self.log,
-            lambda: float(settings.everywhere("timeout")) / 1000,
+            lambda: settings.number("timeout") / 1000,
             self._refresh,
         )
         self._suggesters: dict[int, Suggester] = {}

@@ -12,6 +12,15 @@ import sublime
 
 FILE = "Autocoder.sublime-settings"
 LONGEST_LINE = 4096  # characters; longer lines are data, not code
+# What a number is where the user wrote none.
+NUMBERS = {
+    "delay": 15,
+    "max_lines": 1,
+    "max_tokens": 48,
+    "trigger_lines": 8,
+    "trigger_tokens": 128,
+    "timeout": 20000,
+}
 
 
 def everywhere(name: str) -> Any:
@@ -25,14 +34,39 @@ def setting(view: sublime.View, name: str) -> Any:
     return everywhere(name) if own is None else own
 
 
+def number(name: str, view: sublime.View | None = None) -> int:
+    """A setting that is a number of at least 0, for a view or for the whole editor."""
+    value = everywhere(name) if view is None else setting(view, name)
+    try:
+        return max(0, int(value))
+    except (TypeError, ValueError):
+        return NUMBERS[name]
+
+
 def possible(view: sublime.View) -> bool:
     """May a suggestion be shown in this view, at its only caret?"""
-    return _editable(view) and setting(view, "enabled") is True and caret(view) is not None
+    return not why_impossible(view)
 
 
 def automatic(view: sublime.View) -> bool:
     """May one be shown there without being asked for?"""
-    return possible(view) and setting(view, "auto") is True and wanted(view)
+    return not why_silent(view)
+
+
+def why_impossible(view: sublime.View) -> str:
+    """Why no suggestion may be shown in this view, or ""."""
+    return (
+        _why_not_on(view, "enabled", "switched off") or _why_uneditable(view) or _why_no_caret(view)
+    )
+
+
+def why_silent(view: sublime.View) -> str:
+    """Why none is shown there without being asked for, or ""."""
+    return (
+        why_impossible(view)
+        or _why_not_on(view, "auto", "only by the trigger key")
+        or ("" if wanted(view) else f'not where "selector" says: {setting(view, "selector")}')
+    )
 
 
 def wanted(view: sublime.View) -> bool:
@@ -57,13 +91,31 @@ def tab_size(view: sublime.View) -> int:
     return size if isinstance(size, int) and size > 0 else 4
 
 
-def _editable(view: sublime.View) -> bool:
-    """A file's or a new text's view: no panel, no input line, nothing Vintage moves about in."""
+def _why_not_on(view: sublime.View, name: str, meaning: str) -> str:
+    """Why a setting that is true or false is not true, or ""."""
+    value = setting(view, name)
+    own = "autocoder." if view.settings().get("autocoder." + name) is not None else ""
+    told = "" if value is False else f" is {value!r}"
+    return "" if value is True else f'{meaning} ("{own}{name}"{told})'
+
+
+def _why_no_caret(view: sublime.View) -> str:
+    """Why there is no one place to suggest at, or ""."""
+    carets = view.sel()
+    if len(carets) != 1:
+        return f"{len(carets)} carets"
+    if not carets[0].empty():
+        return "a selection"
+    return "" if caret(view) is not None else f"a line of more than {LONGEST_LINE:,} characters"
+
+
+def _why_uneditable(view: sublime.View) -> str:
+    """Why this is no file's and no new text's view: a panel, an input line, …, or ""."""
     settings = view.settings()
-    return (
-        view.element() is None
-        and not settings.get("is_widget")
-        and not settings.get("command_mode")
-        and not view.is_read_only()
-        and not view.is_loading()
-    )
+    if view.element() is not None or settings.get("is_widget"):
+        return "a panel or an input line"
+    if settings.get("command_mode"):  # where Vintage moves about
+        return "a command mode"
+    if view.is_loading():
+        return "the file is loading"
+    return "read-only" if view.is_read_only() else ""

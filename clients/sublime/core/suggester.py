@@ -15,7 +15,7 @@ from . import context
 from .bridge import Bridge
 from .ghost import Ghost
 from .offer import Offer, Origin, part
-from .settings import automatic, caret, possible, setting, tab_size
+from .settings import automatic, caret, number, possible, tab_size
 
 ALTERNATIVES = 4
 FARTHEST = 8_192  # characters typed through one suggestion
@@ -85,7 +85,7 @@ class Suggester:
         """Ask now and for more lines, also where nothing is shown of itself."""
         self._dismissed.clear()
         if possible(self._view):
-            lines, tokens = (setting(self._view, "trigger_" + what) for what in ("lines", "tokens"))
+            lines, tokens = (number("trigger_" + what, self._view) for what in ("lines", "tokens"))
             self._ask({"max_lines": lines, "max_tokens": tokens}, explicit=True)
 
     def cycle(self, step: int) -> None:
@@ -96,7 +96,7 @@ class Suggester:
             self._shown.turn(step, self._typed(self._shown.origin))
             self._draw()
         else:
-            lines, tokens = self._shown.origin.max_lines, setting(self._view, "max_tokens")
+            lines, tokens = self._shown.origin.max_lines, number("max_tokens", self._view)
             wish = {"max_lines": lines, "max_tokens": tokens, "candidates": ALTERNATIVES}
             self._ask(wish, explicit=True, step=step)
 
@@ -105,15 +105,14 @@ class Suggester:
     def _schedule(self) -> None:
         """Ask after a little rest; whether anything is wanted here is looked at only then."""
         timer = self._timer
-        delay = max(0, int(setting(self._view, "delay")))
-        sublime.set_timeout(lambda: self._fire(timer), delay)
+        sublime.set_timeout(lambda: self._fire(timer), number("delay", self._view))
 
     def _fire(self, timer: int) -> None:
         """Undoing is no typing: it leaves something to be redone."""
         if timer != self._timer or not self._view.is_valid():
             return
         if automatic(self._view) and not self._view.command_history(1)[0]:
-            wish = {name: setting(self._view, name) for name in ("max_lines", "max_tokens")}
+            wish = {name: number(name, self._view) for name in ("max_lines", "max_tokens")}
             self._ask(wish, explicit=False)
 
     def _ask(self, wish: dict[str, Any], explicit: bool, step: int = 0) -> None:
