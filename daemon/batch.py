@@ -6,9 +6,10 @@ since a tokenizer works longer on one than a GPU does on a step; a job alone is 
 detour. Knows jobs and the batching completer; knows no sockets, no scheduling, no device.
 """
 
+import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from queue import SimpleQueue
 from typing import Any, Protocol, runtime_checkable
 
 from autocoder.daemon.protocol import Cancelled, Complete, Completion
@@ -73,7 +74,8 @@ class Batch:
         self._completer = completer
         self._done = done
         self._hand_back = hand_back
-        self._threads: ThreadPoolExecutor | None = None
+        self._unprepared: SimpleQueue[Job | None] = SimpleQueue()
+        self._threads: list[threading.Thread] = []
         self._preparing: set[Job] = set()
         self._begun: dict[Job, Any] = {}
 
@@ -123,14 +125,23 @@ class Batch:
 
     def close(self) -> None:
         """End the threads."""
-        if self._threads is not None:
-            self._threads.shutdown()
+        for _ in self._threads:
+            self._unprepared.put(None)
 
     def _prepare(self, job: Job) -> None:
-        if self._threads is None:
-            self._threads = ThreadPoolExecutor(PREPARING, "prompts")
+        if not self._threads:
+            self._threads = [
+                threading.Thread(target=self._prepare_all, name="prompts", daemon=True)
+                for _ in range(PREPARING)
+            ]
+            for thread in self._threads:
+                thread.start()
         self._preparing.add(job)
-        self._threads.submit(lambda: self._hand_back(self._prepared(job)))
+        self._unprepared.put(job)
+
+    def _prepare_all(self) -> None:
+        while (job := self._unprepared.get()) is not None:
+            self._hand_back(self._prepared(job))
 
     def _prepared(self, job: Job) -> Prepared:
         try:

@@ -6,7 +6,7 @@ lanes fill the pass already. Knows tokens, lanes and requests; knows no model.
 """
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from autocoder.daemon.cuda_lanes import Lane, Lanes
 from autocoder.daemon.cuda_request import LaneRequest
@@ -20,17 +20,16 @@ FEWEST_MATCHED = 2  # tokens before a guess; of those behind fewer, less than ha
 
 
 class Ahead:
-    """What one request may say next. `suffix` are the prompt's tokens behind the cursor."""
+    """What one request may say next: `again` what it said before, else what follows in `others`."""
 
     def __init__(
         self,
         held: Held,
-        suffix: Sequence[int],
-        others: Sequence[Sequence[int]],
+        others: Callable[[], list[Sequence[int]]],
         again: Sequence[int],
     ) -> None:
         self._held = held
-        self._others = [*others, suffix]
+        self._others = others  # asked for only where something is guessed
         self._again = tuple(again)
         self._drafter: Drafter | None = None
         self._pushed = 0
@@ -50,7 +49,7 @@ class Ahead:
         if self._drafter is None:
             library = index.around(request.path, work.language) if index else None
             room = len(self._held.word) + request.max_tokens
-            self._drafter = Drafter(self._held.before, self._others, room, library)
+            self._drafter = Drafter(self._held.before, self._others(), room, library)
         if len(said) < self._pushed:  # another continuation
             self._drafter.reset()
             self._pushed = 0
@@ -69,10 +68,10 @@ class Memory:
         self._said: deque[tuple[int, ...]] = deque(maxlen=REMEMBERED)
 
     def ahead(self, held: Held, suffix: Sequence[int], lane: Lane) -> Ahead:
-        """What may come behind a prompt in a lane."""
+        """What may come behind a prompt in a lane. `suffix` are its tokens behind the cursor."""
         ids, said = self._last.get(lane, ((), ()))
-        others = [*self._lanes.others(lane), *self._said]
-        return Ahead(held, suffix, others, said if ids == held.ids else ())
+        again = said if ids == held.ids else ()
+        return Ahead(held, lambda: [*self._lanes.others(lane), *self._said, suffix], again)
 
     def remember(self, held: Held, lane: Lane, tokens: tuple[int, ...]) -> None:
         """A prompt was continued with these tokens."""

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from autocoder.daemon.engine import REDONE
 from autocoder.daemon.errors import ModelError
 
+HEAD = 8  # tokens by which lanes are found
+
 Copy = Callable[[int, int], bool]
 """Copies the keys and values of one lane to another; False where that cannot be done."""
 
@@ -26,6 +28,7 @@ class Lane:
     prompt_length: int = 0
     used: int = 0
     busy: bool = False
+    head: tuple[int, ...] = ()
 
     def lost(self, shared: int) -> int:
         """How many tokens of a prompt a roll-back to `shared` throws away."""
@@ -44,7 +47,9 @@ class Lanes:
         self._capacity = capacity
         self._copy = copy
         self._clock = 0
-        self._of: dict[str, list[Lane]] = {}  # the lanes of each document
+        self._busy = 0
+        self._latest: dict[str, int] = {}  # when a document was claimed for last
+        self._by_head: dict[tuple[int, ...], list[Lane]] = {}
 
     def resting(self, start: int = 0, stop: int | None = None) -> list[int]:
         """The first tokens of lanes; 0 where nothing was written yet."""
@@ -65,62 +70,65 @@ class Lanes:
             raise ModelError(
                 f"a prompt of {len(ids)} tokens; this model takes 1 to {self._capacity}"
             )
-        idle = [lane for lane in self.all if not lane.busy]
-        if not idle:
+        if self._busy == len(self.all):
             return None
-        shared, best = self._best(idle, list(ids), document)
-        if not shared or best.lost(shared) > min(REDONE, shared):
-            best = self._begun(idle, best, shared)
+        shared, best = self._best(list(ids), document)
+        if best is None or best.lost(shared) > min(REDONE, shared):
+            best = self._begun(best, shared)
         else:
             del best.ids[shared:]
         self._clock += 1
-        self._name(best, document)
-        best.prompt_length, best.used, best.busy = len(ids), self._clock, True
+        self._file(best, tuple(ids[:HEAD]))
+        if self._latest.get(best.document) == best.used:
+            del self._latest[best.document]
+        best.document, best.prompt_length, best.used = document, len(ids), self._clock
+        self._latest[document], best.busy = self._clock, True
+        self._busy += 1
         return best
-
-    def _name(self, lane: Lane, document: str) -> None:
-        """A lane is a document's, and no longer another's."""
-        others = self._of.get(lane.document, [])
-        if lane in others:
-            others.remove(lane)
-            if not others:
-                del self._of[lane.document]
-        lane.document = document
-        self._of.setdefault(document, []).append(lane)
 
     def release(self, lane: Lane) -> None:
         """Nobody works on the lane any more; what it holds stays."""
         lane.busy = False
+        self._busy -= 1
 
-    def _best(self, idle: Sequence[Lane], ids: list[int], document: str) -> tuple[int, Lane]:
-        """The longest beginning, and whose it is; others are looked at if the document's own
-        sequences have little of it."""
-        own = [lane for lane in self._of.get(document, ()) if not lane.busy]
-        for lanes in (own, idle):
-            rated = [(common_beginning(lane.ids, ids), lane) for lane in lanes]
-            shared, best = max(
-                rated,
-                key=lambda pair: (pair[0], pair[1].document == document, pair[1].used),
-                default=(0, idle[0]),
-            )
-            if shared >= len(ids) - REDONE:
-                break
-        return min(shared, len(ids) - 1), best
+    def _file(self, lane: Lane, head: tuple[int, ...]) -> None:
+        """A lane is found by the first tokens of its prompt, and no longer by others."""
+        if lane.head == head:
+            return
+        others = self._by_head.get(lane.head, [])
+        if lane in others:
+            others.remove(lane)
+            if not others:
+                del self._by_head[lane.head]
+        lane.head = head
+        self._by_head.setdefault(head, []).append(lane)
 
-    def _begun(self, idle: Sequence[Lane], source: Lane, shared: int) -> Lane:
+    def _best(self, ids: list[int], document: str) -> tuple[int, Lane | None]:
+        """The longest beginning, and the idle lane that has it; none where nobody has HEAD tokens
+        of it, or all of a shorter prompt."""
+        alike = [lane for lane in self._by_head.get(tuple(ids[:HEAD]), ()) if not lane.busy]
+        rated = [(common_beginning(lane.ids, ids), lane) for lane in alike]
+        shared, best = max(
+            rated,
+            key=lambda pair: (pair[0], pair[1].document == document, pair[1].used),
+            default=(0, None),
+        )
+        shared = min(shared, len(ids) - 1)
+        return (shared, best) if shared else (0, None)
+
+    def _begun(self, source: Lane | None, shared: int) -> Lane:
         """Another lane, with what it shares copied; `source` itself where there is no other."""
-        latest: dict[str, int] = {}
-        for lane in self.all:
-            latest[lane.document] = max(latest.get(lane.document, 0), lane.used)
 
         def worth(lane: Lane) -> tuple[bool, bool, int, int]:
-            return bool(lane.ids), lane.used == latest[lane.document], lane.used, lane.number
+            replaced = lane.used != self._latest.get(lane.document)
+            return bool(lane.ids), not replaced, lane.used, lane.number
 
-        others = [lane for lane in idle if lane is not source or not shared]
-        chosen = min(others or [source], key=worth)
-        if chosen is source and shared:
-            del chosen.ids[shared:]
-        elif shared and self._copy(source.number, chosen.number):
+        idle = [lane for lane in self.all if not lane.busy and lane is not source]
+        if source is not None and not idle:
+            del source.ids[shared:]
+            return source
+        chosen = min(idle, key=worth)
+        if source is not None and self._copy(source.number, chosen.number):
             chosen.ids = source.ids[:shared]
         else:
             chosen.ids = []

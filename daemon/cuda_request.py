@@ -54,7 +54,7 @@ class LaneRequest:
         self._ids = ids
         self._capacity = capacity
         self._finished = finished
-        self._seed = secrets.randbits(64) if request.seed is None else request.seed
+        self._seed = request.seed
         self._attempts = 1 if request.candidates == 1 else 2 * request.candidates
         self._attempt = 0
         self._branches: list[Chosen] = []
@@ -62,10 +62,10 @@ class LaneRequest:
 
     def _begin(self) -> None:
         """Nothing is said yet."""
+        self._random: Random | None = None
         self._tokens: list[int] = []
         self._pieces: list[bytes] = []
         self._probabilities: list[float] = []
-        self._chance = Random(f"{self._seed} {self._attempt}")
 
     @property
     def _branching(self) -> bool:
@@ -115,8 +115,16 @@ class LaneRequest:
         allowed, sampling = self._allowed(), self.decoding.sampling
         seen = self.lane.ids if sampling.repetition_penalty != 1 else ()
         drawn = sampling.temperature > 0 and sampling.top_k != 1
-        chance = self._chance.random() if drawn else 0.0
+        chance = self._chance().random() if drawn else 0.0
         return Wish(row, sampling, allowed, seen, chance, ranks=self._branching)
+
+    def _chance(self) -> Random:
+        """Each continuation's own; made only where something is drawn."""
+        if self._seed is None:
+            self._seed = secrets.randbits(64)
+        if self._random is None:
+            self._random = Random(f"{self._seed} {self._attempt}")
+        return self._random
 
     def _allowed(self, guesses: Sequence[int] = ()) -> NDArray[np.int64] | None:
         agreement = self.decoding.agreement

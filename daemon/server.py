@@ -95,6 +95,7 @@ class Server:
         self._reports: deque[Report] = deque()
         self._woken, self._waker = os.pipe()
         os.set_blocking(self._waker, False)
+        self._waking = False
         self._load_tried = False
         self._stopping = False
 
@@ -131,6 +132,7 @@ class Server:
                 self._look()
             if self._woken in ready:
                 os.read(self._woken, 4096)
+                self._waking = False  # before what is there is looked at
                 self._take_reports()
             if self._socket in ready:
                 self._receive()
@@ -155,6 +157,9 @@ class Server:
         self._wake()
 
     def _wake(self) -> None:
+        if self._waking:  # the loop has not seen the last wake yet
+            return
+        self._waking = True
         try:
             os.write(self._waker, b"\0")
         except BlockingIOError:  # so many wakes are pending that one more changes nothing

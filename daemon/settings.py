@@ -52,7 +52,8 @@ def add_options(command: argparse.ArgumentParser) -> None:
         type=float,
         metavar="MB",
         default=_variable("CACHE_MB"),
-        help="memory for what was computed of open files (default: $AUTOCODER_CACHE_MB, else 64)",
+        help="memory for what was computed of open files; on CUDA the device's, 512 at least "
+        "(default: $AUTOCODER_CACHE_MB, else 64)",
     )
     add(
         "--repository",
