@@ -54,7 +54,8 @@ def answer(message: dict[str, Any], size: int) -> None:
         complete(message, reply, now)
     elif message["type"] == "status":
         time.sleep(now.get("status_delay_ms", 0) / 1000)
-        say(reply | {"type": "status", "uptime_s": 1, "feedback": {"shown": 3}})
+        figures = {"uptime_s": 1, "feedback": {"shown": 3}, "problem": None}
+        say(reply | {"type": "status"} | figures)
     else:
         say(reply | {"type": "ok"})
 

@@ -250,7 +250,7 @@ def test_the_numbers_that_stand_in_are_the_defaults(editor):
 def test_statistics_ask_the_daemon(editor, bridge):
     editor.window.run_command("autocoder_show", {"what": "statistics"})
     assert editor.wait(editor.panel)
-    assert "uptime_s     1\nfeedback     shown: 3\n" in editor.panel()
+    assert "uptime_s     1\nfeedback     shown: 3\nproblem      -\n" in editor.panel()
 
 
 def test_statistics_say_that_the_bridge_is_down(start):

@@ -70,7 +70,7 @@ def test_status_says_why_nothing_shows(editor, bridge):
 def test_stats_asks_the_daemon_and_does_not_disturb(editor, bridge):
     bridge.says(status_delay_ms=300)
     editor.open().run("Autocoder stats").run("wincmd p").type("itext")
-    assert editor.shows("uptime_s     1")
+    assert editor.shows("problem      -\nuptime_s     1")
     assert editor.state()["lines"] == ["text"]
     assert bridge.heard("status")
 

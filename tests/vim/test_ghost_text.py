@@ -114,6 +114,18 @@ def test_ghost_text_stands_where_the_accepted_text_will(editor, bridge, look):
     assert [same(row) for row in ghost] == [same(row) for row in below(editor, "name")]
 
 
+@pytest.mark.parametrize("look", LOOKS)
+def test_so_does_the_rest_of_the_line(editor, bridge, look):
+    bridge.says(("name(", "\t'漢字',\n\t\tzwei 漢字,\n\t"))
+    editor.open("\tx)\t# 漢字\n# below\n", after=f"{LOOKS[look]} | set noexpandtab tabstop=4")
+    editor.type("Iname(")
+    assert editor.shows("zwei")
+    assert editor.state()["visible"]
+    ghost = below(editor, "name")
+    editor.keys("Tab").keys("Escape")
+    assert [same(row) for row in ghost] == [same(row) for row in below(editor, "name")]
+
+
 def same(row):
     """A row without line numbers (ghosts have none) and what `list` draws for real spaces."""
     row = re.sub(r"^ *\d+", lambda number: " " * len(number[0]), row)

@@ -100,5 +100,5 @@ function! s:show_stats(buffer, reply) abort
 endfunction
 
 function! s:plain(figure) abort
-  return substitute(string(a:figure), "[{}']", '', 'g')
+  return substitute(a:figure is v:null ? '-' : string(a:figure), "[{}']", '', 'g')
 endfunction

@@ -99,7 +99,7 @@ endfunction
 " stands `cells` behind the cursor.
 function! s:cover(cells) abort
   let [l:row, l:column] = win_screenpos(0)
-  let l:width = strdisplaywidth(s:tail(), s:column()) + (&list && &listchars =~# 'eol:')
+  let l:width = strdisplaywidth(s:tail(), s:column() + a:cells) + (&list && &listchars =~# 'eol:')
   let s:cover = popup_create(repeat(' ', l:width), {'line': l:row + winline() - 1,
         \ 'col': l:column + wincol() - 1 + a:cells, 'wrap': 0, 'zindex': 1,
         \ 'highlight': &cursorline && &cursorlineopt !=# 'number' ? 'CursorLine' : 'Normal'})
@@ -169,8 +169,8 @@ function! s:tail_can_move(lines) abort
   if len(a:lines) == 1 || empty(s:tail()) || !has('nvim') && !exists('*popup_create')
     return 0
   endif
-  let l:ghost = has('nvim') ? 0 : strwidth(a:lines[0])
-  return strdisplaywidth(getline('.')) + l:ghost <= s:text_width()
+  let l:at = s:column() + (has('nvim') ? 0 : strwidth(a:lines[0]))
+  return l:at + strdisplaywidth(s:tail(), l:at) <= s:text_width()
 endfunction
 
 " What an overlay needs behind the ghost's first line: blanks, or the rest of the line.
