@@ -79,7 +79,7 @@ class OnnxGraph:
         self.least = 1 if cuda or keys_per_token(session) else 2
         self._longest = longest_pass(session, capacity)
         self._past = np.zeros(1, np.int32)
-        self._logits: dict[int, Any] = {}
+        self._logits: dict[int, tuple[Any, NDArray[np.float32]]] = {}
 
     def widen(self, prefill: Any) -> None:
         """Take a session of the prefill graph. Callable from any thread, between any two passes."""
@@ -120,7 +120,8 @@ class OnnxGraph:
         self, cache: BoundCache, past: int, ids: NDArray[np.int64], rows: int
     ) -> NDArray[np.float32]:
         """See `ServingGraph.run_rows`."""
-        if not 0 <= ids.min() <= ids.max() < self.vocabulary:  # the runtime would not notice
+        given = ids.tolist()
+        if not 0 <= min(given) <= max(given) < self.vocabulary:  # the runtime would not notice
             raise ModelError(f"a token id outside 0…{self.vocabulary - 1}; {EXPORT_AGAIN}")
         # Where rows are wanted, `least` tokens go through the first graph even if none is guessed.
         prefilled = len(ids) - (rows - 1 + self.least if rows else 0)
@@ -142,25 +143,25 @@ class OnnxGraph:
     ) -> NDArray[np.float32]:
         """One run of one session; logits (R, V) of the last `rows` tokens."""
         self._past[0] = past
-        logits = self._place_for(rows)
+        place, logits = self._place_for(rows)
         try:
             binding.bind_cpu_input("input_ids", ids[None, :])
             binding.bind_cpu_input("past_length", self._past)
             binding.bind_cpu_input("rows", np.arange(len(ids) - rows, len(ids)))
-            binding.bind_ortvalue_output("logits", logits)
+            binding.bind_ortvalue_output("logits", place)
             session.run_with_iobinding(binding)
         except Exception as error:  # the runtime has an exception class for each status code
             raise ModelError(f"the model's forward pass failed: {error}") from error
-        found: NDArray[np.float32] = logits.numpy()[0]
-        return found
+        return logits
 
-    def _place_for(self, rows: int) -> Any:
-        """The logits of so many rows; the same place each time."""
+    def _place_for(self, rows: int) -> tuple[Any, NDArray[np.float32]]:
+        """Where the logits of so many rows are written, the same place each time; they (R, V)."""
         from onnxruntime import OrtValue
 
         if rows not in self._logits:
-            place = np.zeros((1, rows, self.vocabulary), np.float32)
-            self._logits[rows] = OrtValue.ortvalue_from_numpy(place)
+            zeros = np.zeros((1, rows, self.vocabulary), np.float32)
+            place = OrtValue.ortvalue_from_numpy(zeros)
+            self._logits[rows] = place, place.numpy()[0]
         return self._logits[rows]
 
 
