@@ -347,6 +347,14 @@ def test_the_popup_menu_has_the_keys_and_the_screen_to_itself(editor, bridge):
     assert editor.lines()[-1] == "foobazghost"
 
 
+def test_what_the_editor_completes_without_a_menu_is_gone_on_with(editor, bridge):
+    bridge.says(("range_one", "(10):"))
+    editor.open("range_one\n", after="set completeopt=menu").type("ora").keys("C-n")
+    assert editor.shows("range_one\nrange_one(10):")
+    editor.keys("Tab")
+    assert editor.lines() == ["range_one", "range_one(10):"]
+
+
 def test_a_popup_that_tab_walks_through_stays_walkable(editor, bridge):
     bridge.says(("foo", "ghost"))
     walk = "inoremap <expr> <Tab> pumvisible() ? '<C-N>' : '<Tab>'"

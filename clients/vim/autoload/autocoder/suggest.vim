@@ -122,7 +122,7 @@ endfunction
 
 " Ask for the place the cursor is at, if a suggestion could be shown there.
 function! autocoder#suggest#fire() abort
-  if mode(1) ==# 'i' && !autocoder#wanted#menu_shows() && autocoder#wanted#automatic()
+  if autocoder#wanted#typing() && autocoder#wanted#automatic()
     call s:ask({'max_lines': autocoder#number('max_lines')}, {'explicit': 0, 'step': 0})
   endif
 endfunction
@@ -150,7 +150,7 @@ function! s:answer(origin, reply, wish) abort
     call s:redraw_status()
   endif
   let l:texts = s:texts(a:reply)
-  if empty(l:texts) || mode(1) !=# 'i' || autocoder#wanted#menu_shows()
+  if empty(l:texts) || !autocoder#wanted#typing()
         \ || (autocoder#suggest#visible() && !a:wish.explicit)
     return
   endif

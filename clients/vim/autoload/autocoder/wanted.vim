@@ -16,6 +16,12 @@ function! autocoder#wanted#automatic() abort
   return autocoder#wanted#filetype() && autocoder#setting('auto') && autocoder#wanted#possible()
 endfunction
 
+" Is text typed in Insert mode, with no menu open? With 'autocomplete' the editor calls it completing
+" (ic) also where it found nothing.
+function! autocoder#wanted#typing() abort
+  return index(['i', 'ic'], mode(1)) >= 0 && !autocoder#wanted#menu_shows()
+endfunction
+
 " Does a completion menu have the keys and the screen to itself: the editor's own, or one that a
 " plugin draws in a window of its own, as it can say by the setting `hidden`, an expression?
 function! autocoder#wanted#menu_shows() abort
