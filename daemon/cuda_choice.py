@@ -63,15 +63,22 @@ class Chooser:
 
     def choose(self, wishes: Sequence[Wish]) -> list[Answer]:
         """A token for each wish. Raises CudaFailed."""
+        try:
+            return self._chosen(wishes)
+        except Exception as error:  # the runtime has an exception class for each status code
+            if not self._captures:
+                raise CudaFailed(f"choosing on the device failed: {error}") from error
+        self._captures = False  # perhaps that was it
+        self._bound.clear()
+        return self.choose(wishes)
+
+    def _chosen(self, wishes: Sequence[Wish]) -> list[Answer]:
         seen = _seen(wishes)
         count = next((size for size in CAPTURED if size >= len(wishes)), len(wishes))
-        try:
-            bound = self._bound_for(count, seen.shape[1])
-            bound.write(self._inputs(wishes, seen, count))
-            self._session.run_with_iobinding(bound.binding, bound.options)
-            return bound.answers(wishes)
-        except Exception as error:  # the runtime has an exception class for each status code
-            raise CudaFailed(f"choosing on the device failed: {error}") from error
+        bound = self._bound_for(count, seen.shape[1])
+        bound.write(self._inputs(wishes, seen, count))
+        self._session.run_with_iobinding(bound.binding, bound.options)
+        return bound.answers(wishes)
 
     def _bound_for(self, count: int, seen: int) -> "_Bound":
         form = count, seen
@@ -79,7 +86,7 @@ class Chooser:
             return self._bound[form]
         kept = count in CAPTURED and seen == 1
         number = 1 + len(self._bound) if kept else None
-        made = self._bind(count, seen, run_options(number, self._captures))
+        made = self._bind(count, seen, run_options(number if self._captures else None))
         if kept:
             self._bound[form] = made
         return made

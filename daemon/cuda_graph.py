@@ -170,6 +170,8 @@ class StepGraph:
         if self.lanes > 1:
             self.step({0: (FILLER, 0), 1: (FILLER, 0)}, lambda start, stop: [0] * (stop - start))
         self.capture_next(lambda lane: [], uses=1)
+        for _ in range(2):  # the runtime captures at a second or third run
+            self.chunk(0, 0, [FILLER])
 
     def capture_next(self, held: Callable[[int], Sequence[int]], uses: int = 2) -> bool:
         """Capture one form that was used so often, while nothing else is to be done; False where

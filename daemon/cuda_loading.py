@@ -109,7 +109,8 @@ def _choosing(path: Path, logits: Any, threads: int, captures: bool) -> Chooser:
         chooser = Chooser(
             open_on_cuda(path, threads, CAPTURING if captures else {}), logits, captures=captures
         )
-        chooser.choose([Wish(0)])
+        for _ in range(3):  # the runtime captures at a second or third run
+            chooser.choose([Wish(0)])
     except ModelError as error:
         if not captures:
             raise
