@@ -54,8 +54,9 @@ def test_bytes_that_are_no_utf_8_do_no_harm(editor, bridge):
     editor.run("edit! ++bad=keep").type("Gofor i in ran")
     assert editor.shows("for i in range(3):")
     beside = 'expand("%:p:h") . "/caf\\xe9.py"'
+    asked = len(bridge.heard())
     editor.run(f'silent execute "saveas! " . {beside}').type("Sfor i in ran")
-    assert editor.shows("for i in range(3):")
+    assert editor.wait(lambda: len(bridge.heard()) > asked)
     assert bridge.heard()[-1]["path"].endswith(".py")
     assert b"caf\xe9.py" in os.listdir(os.fsencode(editor.folder))
 
