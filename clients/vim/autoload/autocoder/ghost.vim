@@ -120,12 +120,12 @@ function! s:erase_vim(old) abort
         \ max([1, min([a:old.lnum - l:moved, l:last])]), min([a:old.lnum + l:moved, l:last]))
 endfunction
 
-" Before 9.0.1770 Vim does not move the rows below when rows of a ghost come or go (vim#12244),
-" and Neovim 0.7 leaves them where they filled the window when they go; setting an option that
-" shows in the whole window makes either draw it anew.
+" Vim does not always move the rows below when rows of a ghost come or go (vim#12244; 9.2 does not
+" either for some), and Neovim 0.7 leaves them where they filled the window when they go; setting an
+" option that shows in the whole window makes either draw it anew.
 function! s:repaint(before, after) abort
   if has('nvim') ? get(a:before, 'below', 0) > get(a:after, 'below', 0)
-        \ : !has('patch-9.0.1770') && (s:has_rows(a:before) || s:has_rows(a:after))
+        \ : s:has_rows(a:before) || s:has_rows(a:after)
     let &l:list = &l:list
   endif
 endfunction
