@@ -26,7 +26,7 @@ function! autocoder#ghost#draw(text) abort
   let l:wanted = split(a:text, "\n", 1)
   let l:lines = s:fit(s:expand(copy(l:wanted)))
   let s:drawn = {'key': l:key, 'buffer': bufnr('%'), 'lnum': line('.'), 'count': line('$'),
-        \ 'below': len(l:lines) - 1, 'wraps': s:wraps(l:lines[0])}
+        \ 'below': len(l:lines) - 1, 'wraps': !has('nvim') && s:wraps(l:lines[0])}
   call s:hold_view(s:drawn.below)
   let l:moves = len(l:lines) == len(l:wanted) && s:tail_can_move(l:lines)
   if has('nvim')
