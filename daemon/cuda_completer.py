@@ -81,6 +81,7 @@ class CudaCompleter(ModelCompleter):
         super().__init__(cast(Engine, self._lanes), builder, detokenizer, info, **options)
         self._index: RepositoryIndex | None = options.get("index")
         self._memory = Memory(self._lanes)
+        self._under_way = 0
         self.places = graph.lanes
         self.on_cpu: Callable[[str], ModelCompleter] | None = None
         self._graph = graph
@@ -114,6 +115,9 @@ class CudaCompleter(ModelCompleter):
         lane = self._lanes.claim(held.ids, request.document)
         if lane is None:
             raise RuntimeError(f"more than {self.places} requests are under way")
+        if not self._under_way:
+            self._guessing.busy()
+        self._under_way += 1
         found: dict[str, Suggestion] = {}
 
         def finished(continuation: Continuation) -> bool:
@@ -143,6 +147,9 @@ class CudaCompleter(ModelCompleter):
     def end(self, begun: Begun) -> None:
         """A request is over, or nobody wants it any more."""
         self._lanes.release(begun.work.lane)
+        self._under_way -= 1
+        if not self._under_way:
+            self._guessing.idle()
 
     def completion(self, begun: Begun) -> Completion:
         """What a request that is over has found."""

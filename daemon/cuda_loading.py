@@ -24,6 +24,7 @@ from autocoder.daemon.engine_threads import thread_count
 from autocoder.daemon.errors import ModelError
 from autocoder.daemon.prompt import PromptBuilder
 from autocoder.daemon.protocol import ModelInfo
+from autocoder.daemon.repository_index import RepositoryIndex
 
 logger = logging.getLogger(__name__)
 
@@ -67,11 +68,12 @@ def serving(
     detokenizer: Detokenizer,
     info: ModelInfo,
     on_cpu: Callable[[str], ModelCompleter],
+    index: RepositoryIndex | None = None,
 ) -> CudaCompleter:
     """A completer on CUDA; `on_cpu` makes the one that takes its place where the device fails."""
     sys.setswitchinterval(SWITCH_S)  # a step must not wait for a thread that makes a prompt
     completer = CudaCompleter(
-        device.graph, device.chooser, builder, detokenizer, info, provider=CUDA
+        device.graph, device.chooser, builder, detokenizer, info, provider=CUDA, index=index
     )
     completer.on_cpu = lambda reason: on_cpu(f"CUDA failed: {reason}")
     return completer

@@ -62,10 +62,11 @@ def load_completer(
         checked.result()  # a damaged file is what there is to say, if it is damaged
     tokenizer, detokenizer = reading.result()
     builder = PromptBuilder(tokenizer, model.prompt, budget)
+    index = RepositoryIndex(builder.encode) if repository else None
     if device is not None:
         check_vocabulary(model, tokenizer, device.graph.vocabulary)
         again = partial(_on_cpu, folder, threads, budget, cache_bytes, repository)
-        return serving(device, builder, detokenizer, model.info, again)
+        return serving(device, builder, detokenizer, model.info, again, index)
     assert opened is not None
     graph = OnnxGraph(opened.session, room, cuda=opened.provider == CUDA)
     check_vocabulary(model, tokenizer, graph.vocabulary)
@@ -79,7 +80,7 @@ def load_completer(
         threads=opened.threads,
         reason=opened.reason,
         afterwards=afterwards,
-        index=RepositoryIndex(builder.encode) if repository else None,
+        index=index,
     )
 
 
