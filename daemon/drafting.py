@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 LONGEST_MATCH = 32
 MOST_PLACES = 64  # of a token, the latest, that are compared
 ENOUGH = 6  # tokens matched nearby: farther away is not looked
+HALVED = 3  # places back, where one token alone matched, that halve what a place counts
 GAP = -1  # between two texts; no token
 
 
@@ -89,6 +90,8 @@ class Drafter:
         seen = self._all[: self._end]
         places = np.flatnonzero(seen[:-1] == seen[-1])[-MOST_PLACES:]
         matched, place = longest_match(seen, places, seen)
+        if matched == 1:
+            place = most_usual(seen, places)
         following: NDArray[np.int32] = seen[place + 1 : place + 1 + most] if matched else seen[:0]
         gaps = np.flatnonzero(following == GAP)
         tokens = following[: gaps[0]] if len(gaps) else following
@@ -112,3 +115,13 @@ def longest_match(
             break
         length, alive = length + 1, longer
     return length, int(alive[-1])
+
+
+def most_usual(text: NDArray[np.int32], places: NDArray[np.int64]) -> int:
+    """Of places, oldest first, the last one that is followed as most are; later ones count more."""
+    following = text[places + 1]
+    ages = np.arange(len(places))[::-1]
+    weights = np.where(following == GAP, 0.0, 0.5 ** (ages / HALVED))
+    tokens, kinds = np.unique(following, return_inverse=True)
+    usual = tokens[np.bincount(kinds, weights).argmax()]
+    return int(places[np.flatnonzero(following == usual)[-1]])

@@ -106,9 +106,10 @@ def measured(
     last: Completion | None = None
     for number in range(rounds + 1):
         drafter = Misled if kind == "worst" else Drafter
-        found = {
-            guesses: [run(completer, each, guesses, drafter) for each in asked] for guesses in took
-        }
+        found: dict[bool, list[Completion]] = {guesses: [] for guesses in took}
+        for each in asked:
+            for guesses, completions in found.items():
+                completions.append(run(completer, each, guesses, drafter))
         texts = [[[s.text for s in c.suggestions] for c in found[guesses]] for guesses in took]
         if texts[0] != texts[1]:
             raise SystemExit(f"{kind}: guesses changed what comes out: {texts}")

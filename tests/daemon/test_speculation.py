@@ -47,6 +47,10 @@ def test_of_equal_matches_the_latest_counts() -> None:
     assert Drafter([3, 5, 3, 6, 3]).guesses(1) == [Guess((6,), 1)]
 
 
+def test_behind_a_single_token_comes_what_comes_mostly() -> None:
+    assert Drafter([3, 5, 9, 3, 5, 8, 3, 6, 7, 3]).guesses(2) == [Guess((5, 8), 1)]
+
+
 def test_other_texts_are_searched_and_not_run_together() -> None:
     assert Drafter([8, 1, 2], others=[[7, 1, 2, 4], [6, 6]]).guesses(4) == [Guess((4,), 2)]
     assert Drafter([9], others=[[7, 9], [4, 4]]).guesses(4) == []
