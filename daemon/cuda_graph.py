@@ -82,15 +82,18 @@ class StepGraph:
         self._captures = captures and device == "cuda"
         self._fills = fills
         self._learnt = any(node.name == "positions" for node in session.get_inputs())
-        self._caches = self._allocated()
         self._bound: dict[Form, Bound] = {}
         self._captured = 0
         self._row = 0
         self._most = fixed(np.array([capacity], np.int32), "cpu")
         rows = max(lanes, LARGEST_CAPTURED)
-        # What the last pass left behind: its rows, one after the other.
-        self.logits = fixed(np.zeros((rows, self.vocabulary), np.float32), device)
-        self._mask = Mask(session, rows, self.vocabulary, device)
+        try:
+            self._caches = self._allocated()
+            # What the last pass left behind: its rows, one after the other.
+            self.logits = fixed(np.zeros((rows, self.vocabulary), np.float32), device)
+            self._mask = Mask(session, rows, self.vocabulary, device)
+        except Exception as error:  # the runtime has an exception class for each status code
+            raise CudaFailed(f"{lanes} sequences do not fit on the device: {error}") from error
 
     @property
     def bytes(self) -> int:
@@ -272,10 +275,7 @@ class StepGraph:
     def _allocated(self) -> dict[str, Any]:
         names = [f"{i}.{part}" for i in range(self.shape.layers) for part in ("key", "value")]
         shape = (self.lanes, self.shape.heads, self.capacity, self.shape.size)
-        try:
-            return {name: fixed(np.zeros(shape, self.shape.dtype), self.device) for name in names}
-        except Exception as error:
-            raise CudaFailed(f"{self.lanes} sequences do not fit on the device: {error}") from error
+        return {name: fixed(np.zeros(shape, self.shape.dtype), self.device) for name in names}
 
 
 _ROW = np.zeros(1, np.int64)

@@ -105,8 +105,13 @@ class Worker:
                 self._report(Done(job, self._result(job)))
             elif self._completer is None and self._failure is None:
                 self._try_to_load()
+        self._drop()
+
+    def _drop(self) -> None:
+        """Let go of the model."""
         if self._batch is not None:
             self._batch.close()
+        self._completer = self._batch = None
 
     def _together(self, first: Job | Prepared, batch: Batch) -> None:
         """Run a job and all that come meanwhile."""
@@ -142,7 +147,7 @@ class Worker:
     def _fall_back(self, error: CudaFailed) -> None:
         """The device failed: the CPU serves from now on."""
         again = getattr(self._completer, "on_cpu", None)
-        self._completer = self._batch = None
+        self._drop()
         if again is not None:
             self._try_to_load(lambda: again(str(error)))
 
@@ -152,7 +157,7 @@ class Worker:
             try:
                 return self._inbox.get(timeout=self._unload_after_s if self._completer else None)
             except Empty:
-                self._completer = self._batch = None
+                self._drop()
                 self._report(Unloaded())
 
     def _result(self, job: Job) -> Completion | Exception:

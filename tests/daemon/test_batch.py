@@ -1,9 +1,11 @@
 """Many requests under way together, through the real server on a real socket; the model is a fake
 that advances each by one step."""
 
+import gc
 import json
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -100,8 +102,8 @@ class Alone:
 class Running:
     """A server in a thread, and clients of it."""
 
-    def __init__(self, place: Endpoint, load: Callable[[], Any]) -> None:
-        self.server = Server(place.address, INFO, load)
+    def __init__(self, place: Endpoint, load: Callable[[], Any], **options: Any) -> None:
+        self.server = Server(place.address, INFO, load, **options)
         self.context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self.address = place.address
         self.sockets = {name: dealer(self.context, place.address) for name in "abcdef"}
@@ -254,3 +256,28 @@ def test_the_daemon_stops_while_requests_are_under_way(place: Endpoint) -> None:
         running.complete(client, "wait")
     begun(running, fake, 1)
     running.end()
+
+
+def test_a_model_dropped_for_idleness_is_let_go_of_with_all_its_threads(place: Endpoint) -> None:
+    loaded: list[weakref.ref[Fake]] = []
+
+    def load() -> Fake:
+        fake = Fake()
+        fake.go.set()
+        loaded.append(weakref.ref(fake))
+        return fake
+
+    running = Running(place, load, unload_after_s=0.2)
+    try:
+        for client in "abc":
+            running.complete(client, client * 9)
+        assert [running.text(client) for client in "abc"] == [c * 9 for c in "abc"]
+        end = time.monotonic() + 10
+        while loaded[0]() is not None:
+            assert time.monotonic() < end, "the model is still held"
+            time.sleep(0.02)
+            gc.collect()
+        running.complete("a", "again")
+        assert running.text("a") == "niaga"
+    finally:
+        running.end()
