@@ -56,6 +56,14 @@ def test_tab_falls_back_to_what_it_did_before(editor, bridge, case):
     assert editor.lines() == ["for i in range(10):" + typed]
 
 
+def test_a_map_of_vim9_script_is_kept(start_editor, bridge):
+    script = "vim9script\nvar of = {tab: \"\\<Tab>\"}\nimap <expr> <Tab> get(g:, 'x', of.tab)\n"
+    editor = start_editor("vim")
+    (editor.folder / "script.vim").write_text(script)
+    editor.open(before=f"{HARD_TABS}source {editor.folder}/script.vim").type("ia").keys("Tab")
+    assert editor.lines() == ["a\t"]
+
+
 def test_tab_expands_and_indents_as_set(editor, bridge):
     editor.open(after="autocmd BufWinEnter * setlocal expandtab softtabstop=4").type("i")
     editor.keys("Tab").type("a").keys("Tab")
