@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 LONGEST_MATCH = 32
 MOST_PLACES = 64  # of a token, the latest, that are compared
 ENOUGH = 6  # tokens matched nearby: farther away is not looked
-HALVED = 3  # places back, where one token alone matched, that halve what a place counts
+REGARDED = 16  # places where one token alone matched, the latest
+FADING = 0.8  # what a place counts beside the one after it
 GAP = -1  # between two texts; no token
 
 
@@ -119,9 +120,13 @@ def longest_match(
 
 def most_usual(text: NDArray[np.int32], places: NDArray[np.int64]) -> int:
     """Of places, oldest first, the last one that is followed as most are; later ones count more."""
-    following = text[places + 1]
-    ages = np.arange(len(places))[::-1]
-    weights = np.where(following == GAP, 0.0, 0.5 ** (ages / HALVED))
-    tokens, kinds = np.unique(following, return_inverse=True)
-    usual = tokens[np.bincount(kinds, weights).argmax()]
-    return int(places[np.flatnonzero(following == usual)[-1]])
+    latest: dict[int, int] = {}
+    weights: dict[int, float] = {}
+    weight = 1.0
+    for place in places[: -1 - REGARDED : -1].tolist():
+        token = int(text[place + 1])
+        if token != GAP:
+            latest.setdefault(token, place)
+            weights[token] = weights.get(token, 0.0) + weight
+        weight *= FADING
+    return latest[max(weights, key=weights.__getitem__)] if weights else int(places[-1])
