@@ -24,6 +24,7 @@ from autocoder.export.checkpoint import Checkpoint
 from autocoder.export.decoder_session import DecoderSession
 from autocoder.export.quantise import Quantised, quantise
 from autocoder.export.sample import SAMPLE
+from autocoder.export.verify_steps import check_steps
 
 Logits = NDArray[np.float32]
 
@@ -110,6 +111,7 @@ def verify(
     _refuse_beyond(found, bounds)
     rolled_back = roll_back(sessions["exact"], windows[0], logits["exact"][0])
     _refuse_roll_back(rolled_back, found["exact"], bounds)
+    check_steps(folder, windows, logits["cuda"], 2 * bounds.rounding)
     tokens, same = _greedy(checkpoint.model, sessions["cpu"], windows, found["cpu"], bounds)
     report = Report(
         found["exact"],
