@@ -4,32 +4,36 @@
     alike       are texts the same alone, together, guessed ahead, and on the CPU?
     suggestion  24 tokens through the socket with the prompt cached, and 150 keys of one file
     medium DIR  writes a GPT-2 of 355 M random parameters for `autocoder bench … --model DIR`
+    waiting N   N typists at a daemon whose device only waits as long as a GPU would take
 
-Each prints JSON. `medium` needs autocoder[train], and no GPU.
+Each prints JSON. `medium` needs autocoder[train]; it and `waiting` need no GPU.
 """
 
 import argparse
 import json
 import statistics
+import sys
 import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from autocoder import daemon
 from autocoder.clients.bench.private_daemon import private_daemon
-from autocoder.daemon import model_folder
+from autocoder.daemon import lifecycle, model_folder
 from autocoder.daemon.connection import connected
 from autocoder.daemon.cuda_completer import CudaCompleter
-from autocoder.daemon.cuda_graph import STEPPED, StepGraph
+from autocoder.daemon.cuda_graph import STEPPED, Chosen, StepGraph
 from autocoder.daemon.cuda_loading import open_device
 from autocoder.daemon.loading import load_completer
 from autocoder.daemon.protocol import Complete, Completion
 
 CAPACITY, PLACE = 1160, 600  # tokens of a lane, and how many are there already
 FILES = 40
+STEP_S, SHORT_CHUNK_S, LONG_CHUNK_S, COPY_S = 0.0015, 0.0005, 0.0023, 0.001
+SERVE = "serve"  # what `waiting` starts
 MEDIUM = {"vocab": 50257, "hidden": 1024, "layers": 24, "heads": 16, "intermediate": 4096}
 
 
@@ -177,14 +181,81 @@ def medium(out: Path) -> dict[str, Any]:
     return {"folder": str(model.path)}
 
 
+class Waiting:
+    """A device that takes its time, and says a line break at every eighth place."""
+
+    lanes, vocabulary, logits = 256, 24576, None
+    line_break = 230  # the bundled tokenizer's
+
+    def __init__(self, capacity: int) -> None:
+        self.capacity = capacity
+
+    def step(self, fed: Any, resting: Any, allowed: Any) -> dict[int, Chosen]:
+        resting(0, max(fed) + 1)
+        time.sleep(STEP_S)
+        return {lane: self._said(lane, fed[lane][1], allowed.get(lane)) for lane in fed}
+
+    def chunk(
+        self, lane: int, past: int, ids: list[int], rows: int = 1, allowed: Any = None
+    ) -> list[Chosen]:
+        time.sleep(LONG_CHUNK_S if len(ids) > 16 else SHORT_CHUNK_S)
+        last = past + len(ids) - rows + 1
+        return [self._said(lane, last + n, (allowed or {}).get(n)) for n in range(rows)]
+
+    def _said(self, lane: int, place: int, allowed: Any) -> Chosen:
+        if allowed is not None:
+            return Chosen(int(allowed[0]), 0.5)
+        number = lane * 31 + place * 7919
+        return Chosen(300 + number % 20000 if number % 8 else self.line_break, 0.5)
+
+    def row(self, number: int) -> int:
+        return number
+
+    def offset(self, lane: int, fed: Any) -> int:
+        return lane
+
+    def copy(self, source: int, target: int) -> bool:
+        time.sleep(COPY_S)
+        return True
+
+    def capture_next(self, held: Any) -> bool:
+        return False
+
+
+def waiting(typists: str) -> None:
+    """`autocoder bench load` against a daemon of this file's own."""
+    from autocoder.clients.bench.command import main as bench
+
+    lifecycle.run_command = lambda wanted: [sys.executable, __file__, SERVE, *wanted.words]
+    bench(["load", "-n", typists, "--seconds", "8", "--provider", "cuda", "--json"])
+
+
+def serve(words: list[str]) -> int:
+    """Be that daemon."""
+    from autocoder.daemon import cuda_loading
+    from autocoder.daemon.command import main as daemon_main
+
+    def opened(graphs: Any, capacity: int, threads: int, **options: Any) -> Any:
+        return cuda_loading.OpenDevice(cast(Any, Waiting(capacity)), cast(Any, None))
+
+    cuda_loading.open_device = opened
+    return daemon_main(["run", "--called", *words])
+
+
 def main() -> None:
     """Run one of them."""
+    if sys.argv[1:2] == [SERVE]:
+        sys.exit(serve(sys.argv[2:]))
     parser = argparse.ArgumentParser(description="What CUDA costs.")
-    parser.add_argument("what", choices=("steps", "alike", "suggestion", "medium"))
-    parser.add_argument("out", nargs="?", type=Path)
+    parser.add_argument("what", choices=("steps", "alike", "suggestion", "medium", "waiting"))
+    parser.add_argument("argument", nargs="?", default="")
     options = parser.parse_args()
-    found = medium(options.out) if options.what == "medium" else globals()[options.what]()
-    print(json.dumps(found, indent=2))
+    if options.what == "waiting":
+        waiting(options.argument)
+    elif options.what == "medium":
+        print(json.dumps(medium(Path(options.argument))))
+    else:
+        print(json.dumps(globals()[options.what](), indent=2))
 
 
 if __name__ == "__main__":
