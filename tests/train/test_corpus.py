@@ -20,7 +20,11 @@ from autocoder.train.corpus.build import main
 from autocoder.train.corpus.filters import Cleaned, clean
 from autocoder.train.corpus.licences import strip_notice
 from autocoder.train.corpus.paths import is_test, unwanted_path
-from autocoder.train.corpus.reserved import is_reserved_path, is_reserved_repository
+from autocoder.train.corpus.reserved import (
+    is_reserved_path,
+    is_reserved_repository,
+    names_puzzle_site,
+)
 from autocoder.train.corpus.scrubbing import scrub
 from autocoder.train.corpus.shingles import window_hashes
 from autocoder.train.corpus.split import keeps
@@ -234,6 +238,12 @@ def test_reserved_names_are_known_under_many_spellings() -> None:
     assert not is_reserved_path("shop/requests/views.py")
 
 
+def test_puzzle_sites_are_known_in_comments_and_names() -> None:
+    assert names_puzzle_site("# https://leetcode.com/problems/two-sum")
+    assert names_puzzle_site("def from_hacker_rank(): ...") and names_puzzle_site("# AtCoder 7")
+    assert not names_puzzle_site("class FloatCoder: ...") and not names_puzzle_site("lint code")
+
+
 def test_a_third_of_the_tests_stays_in_train_and_all_elsewhere() -> None:
     paths = [f"tests/test_{number}.py" for number in range(3000)]
     share = sum(keeps("train", "a/b", path, True, 1 / 3) for path in paths) / len(paths)
@@ -316,8 +326,8 @@ ROW = ("https://host.org/some/shop", "a" * 40, "MIT", "python", "train")
 
 def test_the_shipped_manifest_is_sound() -> None:
     rows = manifest.load()
-    assert {row.split for row in rows} == {"train", "dev", "test", "didactic"}
-    for split in ("dev", "test", "didactic"):
+    assert {row.split for row in rows} == {"train", "dev", "test", "exam", "didactic"}
+    for split in ("dev", "test", "exam", "didactic"):
         own = [row for row in rows if row.split == split]
         assert {language for row in own for language in row.languages} == {"python", "java"}
 
@@ -330,7 +340,7 @@ def test_the_shipped_manifest_is_sound() -> None:
         (1, "main", "write its 40 hexadecimal digits"),
         (2, "GPL-3.0", "leave the repository out"),
         (3, "cobol", "known: java, python"),
-        (4, "validation", "write one of test, dev, didactic, train"),
+        (4, "validation", "write one of test, dev, exam, didactic, train"),
     ],
 )
 def test_a_broken_row_is_named_with_the_remedy(
@@ -374,6 +384,12 @@ def test_a_repository_is_cloned_at_its_commit(tmp_path: Path) -> None:
     directory = source.clone(row, tmp_path / "clones")
     assert source.resolve(directory, row) == commit
     assert source.find_mirror(tmp_path / "clones", "some/shop") == directory
+
+
+@pytest.mark.parametrize("deeper", ["", "repo"])
+def test_a_mirror_may_be_a_work_tree_or_lie_one_level_deeper(tmp_path: Path, deeper: str) -> None:
+    repository(tmp_path / "some+shop" / deeper, {"a.py": "one\n"})
+    assert source.find_mirror(tmp_path, "some/shop") == tmp_path / "some+shop" / deeper / ".git"
 
 
 def test_a_mirror_without_the_commit_is_named_with_the_remedy(tmp_path: Path) -> None:
@@ -447,6 +463,23 @@ def test_a_corpus_is_built(tmp_path: Path, mirrors: list[tuple[str, ...]]) -> No
         "shop/own.py",
         "tests/test_a.py",
     }
+
+
+def test_what_is_examined_is_never_trained_on(tmp_path: Path) -> None:
+    """The same holds for lessons: the exam keeps its copy of a file, they lose theirs."""
+    shared, solution = python_file(100), python_file(103) + "# LeetCode 1: Two Sum\n"
+    exam = repository(
+        tmp_path / "mirror" / "a" / "exam", {"gcd.py": shared, "two_sum.py": solution}
+    )
+    lessons = {"copied.py": shared + "# the end\n", "own.py": python_file(101), "sum.py": solution}
+    didactic = repository(tmp_path / "mirror" / "a" / "lessons", lessons)
+    rows = [
+        ("https://host.org/a/lessons", didactic, "MIT", "python", "didactic"),
+        ("https://host.org/a/exam", exam, "MIT", "python", "exam"),
+    ]
+    out = build(tmp_path, rows)
+    assert [document["path"] for document in documents(out / "exam")] == ["gcd.py"]
+    assert [document["path"] for document in documents(out / "didactic")] == ["own.py"]
 
 
 def test_the_report_counts_what_was_removed(tmp_path: Path, mirrors: list[tuple[str, ...]]) -> None:

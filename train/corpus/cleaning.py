@@ -24,11 +24,11 @@ from autocoder.train.corpus.duplicates import exact_hash, sketch
 from autocoder.train.corpus.filters import Cleaned, Limits, clean
 from autocoder.train.corpus.manifest import Repository
 from autocoder.train.corpus.paths import is_test, unwanted_path
-from autocoder.train.corpus.reserved import is_reserved_path
+from autocoder.train.corpus.reserved import is_reserved_path, names_puzzle_site
 from autocoder.train.corpus.shingles import WINDOW, window_hashes
 from autocoder.train.corpus.source import Entry, open_source
 
-RULES = 1  # raise it when a filter changes, so that cleaned repositories are cleaned again
+RULES = 2  # raise it when a filter changes, so that cleaned repositories are cleaned again
 LEFT_OUT_ENDINGS = (".pyi", ".pyw")  # stubs: signatures without bodies
 
 Counts = dict[str, dict[str, list[int]]]  # language → reason → [files, bytes]
@@ -148,7 +148,7 @@ def judge(
     assert language is not None  # select() saw to it
     result = clean(data, language)
     hashes = window_hashes(result.text) if isinstance(result, Cleaned) else np.empty(0, np.uint64)
-    reason = result if isinstance(result, str) else contaminated(hashes, lists)
+    reason = result if isinstance(result, str) else unwanted_contents(result, hashes, lists)
     if reason:
         tally.add(language, reason, len(data))
         return None, hashes
@@ -159,6 +159,12 @@ def judge(
     return Document(
         repository.name, entry.path, language, repository.licence, test, result.text
     ), hashes
+
+
+def unwanted_contents(result: Cleaned, hashes: np.ndarray, lists: Contamination) -> str | None:
+    return contaminated(hashes, lists) or (
+        "puzzle site" if names_puzzle_site(result.text) else None
+    )
 
 
 def add_row(

@@ -1,6 +1,7 @@
 """Names that never enter a training corpus: repositories and sets kept for measuring.
 
-Knows names only; copies under other names are found by their hashes (decontamination.py).
+Knows names only; copies under other names are found by their hashes (decontamination.py). Sets of
+programming tasks are made of what puzzle sites ask, so solutions that name such a site go too.
 """
 
 import re
@@ -31,6 +32,11 @@ SETS = re.compile(
     r"|santacoder[-_]?fim|multipl-e|evalplus|ds[-_]1000|leet[-_]?code",
     re.I,
 )
+PUZZLE_SITES = re.compile(
+    r"(?<![a-z])(?:leet[-_ ]?code|lintcode|hacker[-_ ]?rank|codeforces|codewars|codechef|atcoder"
+    r"|kattis|interviewbit)",
+    re.I,
+)
 PACKAGES = re.compile(
     r"(?:^|/)(?:com/google/(?:gson|inject)|retrofit2|okhttp3|com/squareup/(?:okhttp|retrofit)\w*"
     r"|org/apache/commons/lang3?|org/junit|junit/framework|org/mockito|prompt_toolkit|_pytest"
@@ -47,3 +53,8 @@ def is_reserved_repository(name: str) -> bool:
 def is_reserved_path(path: str) -> bool:
     """Whether a path looks like a copy of something kept for measuring."""
     return bool(SETS.search(path) or PACKAGES.search(path))
+
+
+def names_puzzle_site(text: str) -> bool:
+    """Whether a file mentions a site whose tasks became evaluation sets (LeetCode and its kin)."""
+    return bool(PUZZLE_SITES.search(text))

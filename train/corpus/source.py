@@ -39,7 +39,7 @@ def find_mirror(folder: Path, name: str) -> Path | None:
     """
     stems = (name.replace("/", "+"), name, name.split("/")[-1])
     for stem in stems:
-        for ending in ("", ".git", "/.git", "/repo"):
+        for ending in ("", ".git", "/.git", "/repo", "/repo/.git"):
             if (folder / (stem + ending) / "objects").is_dir():
                 return folder / (stem + ending)
     return None

@@ -2,11 +2,12 @@
 
 Repositories are assigned to a split in the manifest. Splits are visited in the order below:
 where two documents are alike the earlier stays, so what is measured on is never trained on.
+`exam` is to `didactic` what `test` is to `train`: small self-contained functions, never trained on.
 """
 
 import hashlib
 
-SPLITS = ("test", "dev", "didactic", "train")
+SPLITS = ("test", "dev", "exam", "didactic", "train")
 THINNED = frozenset({"train"})  # tests are a third of all code, and repetitive
 TEST_SHARE = 1 / 3
 
