@@ -16,7 +16,7 @@ import tempfile
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
-from time import perf_counter
+from time import perf_counter, sleep
 from typing import Any
 
 import numpy as np
@@ -26,6 +26,7 @@ from tokenizers import Tokenizer
 from autocoder.daemon.model_folder import bundled, load
 
 RIVAL = "llama.cpp Q4_0"
+SETTLED_S = 0.1
 TEXT = Path(__file__).parents[2] / "train/pretrain/model.py"
 
 
@@ -74,6 +75,7 @@ def timed(
         took: dict[str, list[tuple[float, float]]] = {name: [] for name in engines}
         for number in range(options.rounds + 1):
             for name, engine in engines.items():
+                sleep(SETTLED_S)  # the last one's threads spin on for a while
                 found = one_round(engine, ids[:context], options.tokens)
                 if number:  # the first round warms up, compiles, faults pages in
                     took[name].append(found)
