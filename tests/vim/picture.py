@@ -44,12 +44,11 @@ def main() -> None:
     parser.add_argument("output", type=Path)
     parser.add_argument("--editor", choices=("vim", "nvim"), default="vim")
     options = parser.parse_args()
-    vim, picture = (
-        load("vim_tests", HERE / "conftest.py"),
-        load("picture", HERE / "../../docs/picture.py"),
-    )
+    bridges = load("shared_tests", HERE / "../conftest.py")
+    vim = load("vim_tests", HERE / "conftest.py")
+    picture = load("picture", HERE / "../../docs/picture.py")
     with tempfile.TemporaryDirectory() as folder:
-        editor = vim.Editor(options.editor, Path(folder), vim.Bridge(Path(folder)))
+        editor = vim.Editor(options.editor, Path(folder), bridges.FakeBridge(Path(folder)))
         command = [sys.executable, "-P", "-m", "autocoder"]
         look = "set number noruler laststatus=2 statusline=%f\\ %=%{autocoder#statusline()}\\ "
         editor.open(SOURCE, command=command, size=SIZE, after=look, name="item.py")
