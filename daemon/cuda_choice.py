@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autocoder.daemon.cuda_buffers import fixed, run_options
-from autocoder.daemon.cuda_graph import Chosen, CudaFailed
+from autocoder.daemon.cuda_graph import Chosen
+from autocoder.daemon.errors import CudaFailed
 from autocoder.daemon.sampling import Sampling
 
 GREEDY = Sampling()

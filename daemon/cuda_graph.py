@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 
 from autocoder.daemon.cuda_buffers import Bound, Form, Mask, fixed
 from autocoder.daemon.engine_graph import ELEMENT_TYPES, EXPORT_AGAIN, CacheShape, vocabulary
-from autocoder.daemon.errors import ModelError
+from autocoder.daemon.errors import CudaFailed, ModelError
 
 STEPPED = (1, 8, 32, 64, 128, 256, 512, 1024)  # lanes of a step
 CHUNKED = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)  # tokens of a chunk
@@ -46,10 +46,6 @@ class Chosen:
 
     token: int
     probability: float
-
-
-class CudaFailed(ModelError):
-    """The device cannot go on: out of memory, or lost. The CPU can serve instead."""
 
 
 class StepGraph:

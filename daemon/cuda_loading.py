@@ -15,13 +15,13 @@ from typing import Any
 from autocoder.daemon.completer import ModelCompleter
 from autocoder.daemon.cuda_choice import Chooser, Wish
 from autocoder.daemon.cuda_completer import CudaCompleter
-from autocoder.daemon.cuda_graph import CudaFailed, StepGraph
+from autocoder.daemon.cuda_graph import StepGraph
 from autocoder.daemon.cuda_weights import hand_over_spread
 from autocoder.daemon.detokenizer import Detokenizer
 from autocoder.daemon.engine_runtime import import_runtime
 from autocoder.daemon.engine_session import CUDA, NO_CUDA, open_on_cuda
 from autocoder.daemon.engine_threads import thread_count
-from autocoder.daemon.errors import ModelError
+from autocoder.daemon.errors import CudaFailed, ModelError
 from autocoder.daemon.prompt import PromptBuilder
 from autocoder.daemon.protocol import ModelInfo
 from autocoder.daemon.repository_index import RepositoryIndex

@@ -59,7 +59,7 @@ def open_session(
             raise ConfigError(f"CUDA was asked for, but {reason}")
     if "cpu" not in graphs:
         raise ModelError(f"the model folder has no cpu.onnx, and {reason}; export one for the CPU")
-    return OpenSession(_create(graphs["cpu"], count, [CPU]), CPU, reason, count)
+    return OpenSession(_create_on_cpu(graphs["cpu"], count), CPU, reason, count)
 
 
 def open_prefill(graph: Path, threads: int) -> Any:
@@ -125,8 +125,13 @@ def _preload_cuda_libraries(onnxruntime: Any) -> None:
         preload()
 
 
-def _create(graph: Path, threads: int, providers: list[Any]) -> Any:
-    return _open(graph, session_options(threads), providers)
+def _create_on_cpu(graph: Path, threads: int) -> Any:
+    import onnxruntime
+
+    options = session_options(threads)
+    # What lies beyond is the layout of convolutions, and looking for them takes ten milliseconds.
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
+    return _open(graph, options, [CPU])
 
 
 def _open(graph: Path, options: Any, providers: list[Any]) -> Any:

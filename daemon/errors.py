@@ -3,6 +3,7 @@
 AutocoderError
 ├── ConfigError      a setting, argument or file of the user's is wrong
 ├── ModelError       a model folder is missing, damaged or of another kind
+│   └── CudaFailed   the device cannot go on
 ├── ProtocolError    a message does not fit docs/protocol.md (carries a `code`)
 └── DaemonError      the daemon cannot be started, reached or replaced
 """
@@ -18,6 +19,10 @@ class ConfigError(AutocoderError):
 
 class ModelError(AutocoderError):
     """A model folder is missing, damaged, or of a kind this version cannot serve."""
+
+
+class CudaFailed(ModelError):
+    """The device cannot go on: out of memory, or lost. The CPU can serve instead."""
 
 
 class DaemonError(AutocoderError):

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 
 from autocoder.daemon.batch import Batch, Batching, Prepared, named_for_client
-from autocoder.daemon.cuda_graph import CudaFailed
+from autocoder.daemon.errors import CudaFailed
 from autocoder.daemon.protocol import Completer, Completion
 from autocoder.daemon.scheduler import Job
 

@@ -14,9 +14,8 @@ import pytest
 import zmq
 
 from autocoder.daemon.connection import dealer
-from autocoder.daemon.cuda_graph import CudaFailed
 from autocoder.daemon.endpoint import Endpoint
-from autocoder.daemon.errors import ModelError
+from autocoder.daemon.errors import CudaFailed, ModelError
 from autocoder.daemon.protocol import Complete, Completion, ModelInfo, Suggestion
 from autocoder.daemon.server import Server
 

@@ -11,10 +11,10 @@ import pytest
 
 from autocoder.daemon import model_folder
 from autocoder.daemon.cuda_choice import Chooser, Wish
-from autocoder.daemon.cuda_graph import CHUNKED, CudaFailed, StepGraph
+from autocoder.daemon.cuda_graph import CHUNKED, StepGraph
 from autocoder.daemon.cuda_loading import with_lanes
 from autocoder.daemon.engine_graph import OnnxGraph
-from autocoder.daemon.errors import ModelError
+from autocoder.daemon.errors import CudaFailed, ModelError
 from autocoder.daemon.sampling import Sampling, choose, probability
 
 CAPACITY = 96

@@ -11,11 +11,11 @@ import pytest
 from autocoder.daemon import cuda_loading, model_folder
 from autocoder.daemon.completer import ModelCompleter
 from autocoder.daemon.cuda_completer import CudaCompleter
-from autocoder.daemon.cuda_graph import CudaFailed, StepGraph
+from autocoder.daemon.cuda_graph import StepGraph
 from autocoder.daemon.cuda_weights import hand_over_spread, spread
 from autocoder.daemon.engine_prefill import PrefillWeights
 from autocoder.daemon.engine_session import CPU, CUDA
-from autocoder.daemon.errors import ConfigError, ModelError
+from autocoder.daemon.errors import ConfigError, CudaFailed, ModelError
 from autocoder.daemon.loading import load_completer
 from autocoder.daemon.protocol import Complete
 

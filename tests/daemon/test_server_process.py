@@ -51,6 +51,16 @@ def wait_until_dead(pid: int) -> None:
         time.sleep(0.01)
 
 
+def test_the_socket_is_opened_before_arrays_are_imported() -> None:
+    """So a client is greeted while the model's thread is still importing."""
+    program = (
+        "import sys, autocoder.daemon.command, autocoder.daemon.server\n"
+        "print(*{'numpy', 'onnxruntime', 'tokenizers'} & set(sys.modules))"
+    )
+    found = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True)
+    assert not found.stdout.strip()
+
+
 def test_a_missing_daemon_is_started_and_then_found(
     fake_daemon: "FakeDaemon", place: Endpoint
 ) -> None:
