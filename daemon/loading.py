@@ -51,16 +51,17 @@ def load_completer(
     """
     model = model_folder.load(folder, check_hashes=False)
     checked = Begun(model.check_hashes)
-    reading = Begun(lambda: detokenized(load_tokenizer(model.tokenizer)))
     graphs = {name: model.graph(name) for name in model.graphs}
     budget = fitted(budget or Budget(), model.context)
     room = capacity(budget, model.context)
     try:
         device = device_or_none(graphs, provider, room, threads, cache_bytes)
-        opened = None if device else open_session(graphs, provider, threads)
+        opening = Begun(lambda: None if device else open_session(graphs, provider, threads))
+        # Behind the session, which leaves the interpreter alone; reading a tokenizer does not.
+        tokenizer, detokenizer = detokenized(load_tokenizer(model.tokenizer))
+        opened = opening.result()
     finally:
         checked.result()  # a damaged file is what there is to say, if it is damaged
-    tokenizer, detokenizer = reading.result()
     builder = PromptBuilder(tokenizer, model.prompt, budget)
     index = RepositoryIndex(builder.encode) if repository else None
     if device is not None:
