@@ -134,9 +134,23 @@ class OnnxGraph:
             part = min(self._longest, len(ids) - rows)
             self._pass(self._session, cache.binding, past, ids[:part], 1)
             past, ids = past + part, ids[part:]
+        if len(ids) > self._longest:
+            return self._in_parts(cache, past, ids)
         if len(ids):
             found = self._pass(self._session, cache.binding, past, ids, max(rows, 1))
         return found
+
+    def _in_parts(
+        self, cache: BoundCache, past: int, ids: NDArray[np.int64]
+    ) -> NDArray[np.float32]:
+        """The logits of every token, of more than a pass may have: where the capacity is small."""
+        parts = np.split(ids, range(self._longest, len(ids), self._longest))
+        starts = range(past, past + len(ids), self._longest)
+        found = [
+            self._pass(self._session, cache.binding, start, part, len(part)).copy()
+            for start, part in zip(starts, parts, strict=True)
+        ]
+        return np.concatenate(found)
 
     def _pass(
         self, session: Any, binding: Any, past: int, ids: NDArray[np.int64], rows: int

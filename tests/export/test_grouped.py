@@ -46,6 +46,16 @@ def test_passes_agree(exported: Path) -> None:
             assert np.abs(np.array(singly) - together).max() < 0.05 * np.abs(together).max()
 
 
+def test_more_rows_than_a_pass_may_have(exported: Path) -> None:
+    """As many guesses as are judged at once, with a capacity that is only a little larger."""
+    wide, narrow = opened(exported, 64), opened(exported, 24)
+    wanted = wide.run_rows(wide.new_cache(), 0, IDS[:24], 17).copy()
+    found = narrow.run_rows(narrow.new_cache(), 0, IDS[:24], 17)
+    assert found.shape == wanted.shape
+    if narrow.least == 1:
+        assert np.array_equal(found, wanted)
+
+
 def test_the_gpu_graph_with_single_heads_computes_the_same(llama_model: Path) -> None:
     """In float32 and float16, so nearly; the cache holds keys and values in the same places."""
     grouped = DecoderSession(llama_model / "cpu.onnx", 64)
