@@ -6,17 +6,13 @@ spreads them out once, from the blocks in `weights.bin` (`autocoder.daemon.cuda_
 places `cuda-wide.json` lists. The other nodes are those of `cuda-step.onnx`.
 """
 
-import json
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict
 
 from onnx import NodeProto, TensorProto
 
-from autocoder.daemon.engine_prefill import StoredProduct
 from autocoder.export.graph import DecoderGraph
-from autocoder.export.prefill import PACKED, promised
+from autocoder.export.handed_over import PACKED, products, promised
 from autocoder.export.quantise import Quantised
-from autocoder.export.weights import WeightsFile
 
 WIDE = "cuda-wide"
 
@@ -40,29 +36,6 @@ def _half(node: NodeProto) -> str:
 
 def spread_at_load(step: DecoderGraph, grids: Mapping[str, Quantised]) -> Iterator[TensorProto]:
     """Initializers without data, for what the daemon makes: (K, N) float16."""
-    for name in products(step):
+    for name in products(step).values():
         grid = grids[name]
         yield promised(f"{name}.half", TensorProto.FLOAT16, (grid.columns, grid.rows), 2)
-
-
-def wide_record(step: DecoderGraph, grids: Mapping[str, Quantised], weights: WeightsFile) -> str:
-    """The JSON that `PrefillWeights.read` reads: where each product's grid lies."""
-    found = [
-        StoredProduct(
-            name=name,
-            bits=grids[name].bits,
-            rows=grids[name].rows,
-            columns=grids[name].columns,
-            packed=weights.place(step.constants[f"{name}{PACKED}"]),
-            scales=weights.place(step.constants[f"{name}.scales"]),
-        )
-        for name in products(step)
-    ]
-    lines = ",\n".join(json.dumps(asdict(product)) for product in found)
-    return f'{{"weights": "{weights.path.name}", "products": [\n{lines}\n]}}\n'
-
-
-def products(step: DecoderGraph) -> list[str]:
-    """The names of the weights that the step's graph has in blocks."""
-    nodes = [node for node in step.nodes if node.op_type == "MatMulNBits"]
-    return [node.input[1].removesuffix(PACKED) for node in nodes]

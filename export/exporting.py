@@ -20,11 +20,12 @@ from autocoder.daemon.errors import ConfigError
 from autocoder.daemon.model_folder import ModelFolder
 from autocoder.export.checkpoint import Checkpoint, load_checkpoint, rotary_tables
 from autocoder.export.cuda_step import CHOOSE, STEP, choosing_graph, step_graph
-from autocoder.export.cuda_wide import WIDE, spread_at_load, wide_graph, wide_record
+from autocoder.export.cuda_wide import WIDE, spread_at_load, wide_graph
 from autocoder.export.graph import DecoderGraph
 from autocoder.export.grouped import group_queries
+from autocoder.export.handed_over import products, record
 from autocoder.export.optimum_model import trace
-from autocoder.export.prefill import made_at_load, prefill_graph, record
+from autocoder.export.prefill import made_at_load, prefill_graph, prefilled
 from autocoder.export.providers import CPU, CUDA, EXACT, Provider, for_provider, quantise_constants
 from autocoder.export.quantise import Quantised
 from autocoder.export.rewrite import Fusions, Shape, rewrite
@@ -142,7 +143,7 @@ def _write_steps(
         stored = weights.initializers(wide.constants)
         model = wide.to_model([*stored, *spread_at_load(step, grids)], name)
         onnx.save(model, str(folder / f"{WIDE}.onnx"))
-        listed = wide_record(step, grids, weights)
+        listed = record(list(products(step).values()), step, grids, weights)
         (folder / f"{WIDE}.json").write_text(listed, encoding="utf-8")
 
 
@@ -157,7 +158,7 @@ def _write_prefill(
     stored = weights.initializers(made.constants)
     model = made.to_model([*stored, *made_at_load(cpu, grids)], name)
     onnx.save(model, str(folder / f"{PREFILL}.onnx"))
-    listed = record(cpu, grids, weights)
+    listed = record(prefilled(cpu), cpu, grids, weights)
     (folder / f"{PREFILL}.json").write_text(listed, encoding="utf-8")
 
 

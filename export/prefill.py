@@ -8,21 +8,17 @@ the blocks at load, from the places that `cpu-prefill.json` lists. The head keep
 serving asks for one row of logits.
 """
 
-import json
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict
 
 import numpy as np
 from onnx import NodeProto, TensorProto
 
-from autocoder.daemon.engine_prefill import LARGEST, StoredProduct
+from autocoder.daemon.engine_prefill import LARGEST
 from autocoder.export.graph import MICROSOFT, DecoderGraph
+from autocoder.export.handed_over import PACKED, products, promised
 from autocoder.export.quantise import Quantised
-from autocoder.export.weights import WeightsFile
 
 HEAD = "logits"
-MADE_AT_LOAD = "made-at-load"  # the file that the graph names for what no file holds
-PACKED = ".packed"
 
 
 def prefill_graph(cpu: DecoderGraph) -> DecoderGraph:
@@ -72,42 +68,12 @@ def _scale_rows(graph: DecoderGraph, source: str) -> tuple[str, str]:
 
 def made_at_load(cpu: DecoderGraph, grids: Mapping[str, Quantised]) -> Iterator[TensorProto]:
     """Initializers without data, for what the daemon makes; ONNX Runtime takes them from it."""
-    for name in _products(cpu):
+    for name in prefilled(cpu):
         grid = grids[name]
         yield promised(f"{name}.int8", TensorProto.INT8, (grid.columns, grid.rows), 1)
         yield promised(f"{name}.channels", TensorProto.FLOAT, (grid.rows,), 4)
 
 
-def promised(name: str, kind: int, shape: tuple[int, ...], size: int) -> TensorProto:
-    """An initializer without data: the daemon makes its elements, of `size` bytes each."""
-    tensor = TensorProto(name=name, data_type=kind, dims=shape)
-    tensor.data_location = TensorProto.EXTERNAL
-    place = {"location": MADE_AT_LOAD, "offset": 0, "length": int(np.prod(shape)) * size}
-    for key, value in place.items():
-        tensor.external_data.add(key=key, value=str(value))
-    return tensor
-
-
-def record(cpu: DecoderGraph, grids: Mapping[str, Quantised], weights: WeightsFile) -> str:
-    """The JSON that `PrefillWeights.read` reads: where each product's grid lies."""
-    products = [
-        StoredProduct(
-            name=name,
-            bits=grids[name].bits,
-            rows=grids[name].rows,
-            columns=grids[name].columns,
-            packed=weights.place(cpu.constants[f"{name}{PACKED}"]),
-            scales=weights.place(cpu.constants[f"{name}.scales"]),
-        )
-        for name in _products(cpu)
-    ]
-    lines = ",\n".join(json.dumps(asdict(product)) for product in products)
-    return f'{{"weights": "{weights.path.name}", "products": [\n{lines}\n]}}\n'
-
-
-def _products(cpu: DecoderGraph) -> list[str]:
-    return [
-        node.input[1].removesuffix(PACKED)
-        for node in cpu.nodes
-        if node.op_type == "MatMulNBits" and node.output[0] != HEAD
-    ]
+def prefilled(cpu: DecoderGraph) -> list[str]:
+    """The names of the weights that are multiplied in int8: all but the head's."""
+    return [name for output, name in products(cpu).items() if output != HEAD]
