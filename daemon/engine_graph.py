@@ -4,7 +4,8 @@ The cache's buffers are bound once, as input and as output, so that no pass copi
 only the new ids go in and one row of logits comes out. Knows arrays; knows no text, no sockets.
 
 On a CPU the buffers are zero pages that cost memory only where tokens were written, and go back to
-the system with the cache. On CUDA this serves only where the lanes of `cuda_graph.py` cannot be had.
+the system with the cache. On CUDA this serves only where the lanes of `cuda_graph.py` are not to
+be had.
 
 On a CPU, passes agree to the last bit however the tokens are shared out among them, so that what is
 generated depends not on what was guessed. Attention by single query heads would break that: the
