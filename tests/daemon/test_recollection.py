@@ -1,6 +1,7 @@
 """A key that leaves the prompt as it was is answered without a pass, and as with one."""
 
 import random
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from autocoder.daemon import completer as completer_module
 from autocoder.daemon.completer import ModelCompleter
 from autocoder.daemon.live_sequence import LiveSequence
 from autocoder.daemon.loading import load_completer
-from autocoder.daemon.protocol import Complete, Completion
+from autocoder.daemon.protocol import Cancelled, Complete, Completion
 
 SOURCE = Path(completer_module.__file__).read_text(encoding="utf-8")
 
@@ -103,3 +104,18 @@ def test_every_key_of_typed_lines_is_answered_as_without(
             recalled += not passes
             assert answer.suggestions == ask(plain, cursor, start + 40, max_lines=1).suggestions
     assert recalled >= 6
+
+
+@pytest.mark.parametrize("options", [{"passes": 3}, {"candidates": 2, "max_tokens": 4}])
+def test_what_was_overwritten_by_an_answer_that_is_not_kept_is_not_recalled(
+    completer: ModelCompleter, plain: ModelCompleter, options: dict[str, Any]
+) -> None:
+    """One that was interrupted, or one of several candidates, wrote into the same sequence."""
+    one = SOURCE.index("self._lookahead.best") + 3
+    wanted = ask(plain, one, one + 60, max_lines=3).suggestions
+    ask(completer, one, one + 60, max_tokens=3)
+    asked = iter(range(options.pop("passes", 1000)))
+    other = Complete(SOURCE[: one - 12], SOURCE[one + 60 :], language="python", **options)
+    with suppress(Cancelled):
+        completer.complete(other, lambda: next(asked, None) is None)
+    assert ask(completer, one, one + 60, max_lines=3).suggestions == wanted
