@@ -7,16 +7,19 @@ handed; the look is this script's.
 """
 
 import argparse
-import importlib.util
+import json
 import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pyte
 
-HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "docs"))
+
+from conftest import PLUGIN, REAL, Editor
+from picture import svg
+
 COLUMNS = 76
 GREY, BAR, PLAIN = "\x1b[38;5;244m", "\x1b[7m", "\x1b[0m"
 SOURCE = '''"""What a shop sells."""
@@ -29,15 +32,6 @@ class Item:
         self.name = name
         self.price = price
         self.quan'''
-
-
-def load(name: str, path: Path) -> Any:
-    spec = importlib.util.spec_from_file_location(name, path)
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    spec.loader.exec_module(module)
-    return module
 
 
 def rows(text: str, status: str) -> Iterator[str]:
@@ -53,13 +47,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("output", type=Path)
     options = parser.parse_args()
-    tests = load("sublime_tests", HERE / "conftest.py")
-    picture = load("picture", HERE / "../../docs/picture.py")
     with tempfile.TemporaryDirectory() as folder:
-        settings = f'{{"command": {tests.REAL!r}}}'.replace("'", '"')
-        (Path(folder) / "Autocoder.sublime-settings").write_text(settings)
-        editor = tests.Editor(Path(folder), "4200", "linux")
-        editor.load(tests.PLUGIN)
+        settings = Path(folder) / "Autocoder.sublime-settings"
+        settings.write_text(json.dumps({"command": REAL}))
+        editor = Editor(Path(folder), "4200", "linux")
+        editor.load(PLUGIN)
         editor.open(auto_match_enabled=False, auto_indent=False)
         editor.type(SOURCE)
         assert editor.wait(lambda: "⟨" in editor.screen(), 30), "nothing was suggested"
@@ -68,7 +60,7 @@ def main() -> None:
     screen = pyte.Screen(COLUMNS, len(shown))
     pyte.Stream(screen).feed("\r\n".join(shown))
     screen.cursor.hidden = True
-    options.output.write_text(picture.svg(screen), encoding="utf-8")
+    options.output.write_text(svg(screen), encoding="utf-8")
 
 
 if __name__ == "__main__":
