@@ -11,11 +11,18 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-# The pattern of which that was shown (train/pretrain/tokenizer.py); no match holds a character
-# other than white space and then a line break.
-PATTERN = (
-    r"(?:\r?\n)+[ \t]*|[^\r\n\p{L}\p{N}_\s]?[\p{L}_]+| [\p{L}_]+|\p{N}{1,3}"
-    r"| ?[^\s\p{L}\p{N}_]+|[ \t]+(?=[ \t]\S)|\s+"
+# What our tokenizers cut a text by (train/pretrain/tokenizer.py trains them so). No match holds a
+# character other than white space and then a line break.
+PATTERN = "|".join(
+    (
+        r"(?:\r?\n)+[ \t]*",  # line breaks and the next line's indentation
+        r"[^\r\n\p{L}\p{N}_\s]?[\p{L}_]+",  # a word, perhaps with one mark before it
+        r" [\p{L}_]+",
+        r"\p{N}{1,3}",
+        r" ?[^\s\p{L}\p{N}_]+",  # a run of punctuation
+        r"[ \t]+(?=[ \t]\S)",  # wide gaps leave their last blank to the word
+        r"\s+",
+    )
 )
 BREAK = re.compile(r"(?<=[!-~])(?=\n)")
 MOST_PIECES = 4000

@@ -165,6 +165,18 @@ def test_a_shard_gives_the_same_windows_each_time_and_other_holes_each_epoch(
     assert not list((tmp_path / "a").glob("*.part"))
 
 
+def test_the_first_slice_that_fails_ends_the_preparing(
+    tmp_path: Path, tokenizer_file: Path
+) -> None:
+    broken, good = tmp_path / "0000.jsonl.xz", tmp_path / "0001.jsonl.xz"
+    with lzma.open(broken, "wt") as out:
+        out.write("no JSON\n")
+    write_shard(good, 40)
+    with pytest.raises(json.JSONDecodeError):
+        prepare([broken, good], tmp_path, tokenizer_file, epochs=3, length=33, workers=1)
+    assert len(list(tmp_path.glob("*.npy"))) < 3 * 32
+
+
 def test_an_unpacked_shard_is_read_in_place_of_the_packed_one(tmp_path: Path) -> None:
     write_shard(tmp_path / "0000.jsonl.xz", 5)
     packed = list(documents(tmp_path / "0000.jsonl.xz"))

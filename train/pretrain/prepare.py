@@ -15,7 +15,7 @@ import shutil
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -165,19 +165,26 @@ def prepare(
     workers: int | None = None,
     first_epoch: int = 0,
 ) -> None:
-    """Make every epoch of every shard, in order, waiting for shards that are not there yet."""
+    """Make every epoch of every shard, in order, waiting for shards that are not there yet.
+
+    The first slice that fails ends it: its error is raised, and no further slice is begun.
+    """
     out.mkdir(parents=True, exist_ok=True)
     with ProcessPoolExecutor(workers or os.cpu_count() or 1) as pool:
         pending = []
-        for epoch in range(first_epoch, first_epoch + epochs):
-            for shard in shards:
-                while not (shard.exists() or unpacked(shard).exists()):
-                    time.sleep(WAIT_S)
-                plain = unpack(shard, out)
-                for part in range(SLICES):
-                    job = Job(
-                        plain, out, tokenizer, epoch, part, length, seed, mixture or Mixture()
-                    )
-                    pending.append(pool.submit(run, job))
-        for each in pending:
-            each.result()
+        try:
+            for epoch in range(first_epoch, first_epoch + epochs):
+                for shard in shards:
+                    while not (shard.exists() or unpacked(shard).exists()):
+                        time.sleep(WAIT_S)
+                    plain = unpack(shard, out)
+                    for part in range(SLICES):
+                        job = Job(
+                            plain, out, tokenizer, epoch, part, length, seed, mixture or Mixture()
+                        )
+                        pending.append(pool.submit(run, job))
+            for each in as_completed(pending):
+                each.result()
+        except BaseException:  # training would wait in vain for what failed
+            pool.shutdown(cancel_futures=True)
+            raise

@@ -13,6 +13,7 @@ from pathlib import Path
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from autocoder.daemon.errors import ConfigError
+from autocoder.daemon.pieces import PATTERN
 from autocoder.train.pretrain.prepare import texts_by_language
 
 RESERVED = 32
@@ -26,17 +27,6 @@ NAMED = (
     "<file>",
     "<path>",
     "<pad>",
-)
-PIECES = "|".join(
-    (
-        r"(?:\r?\n)+[ \t]*",  # line breaks and the next line's indentation
-        r"[^\r\n\p{L}\p{N}_\s]?[\p{L}_]+",  # a word, perhaps with one mark before it
-        r" [\p{L}_]+",
-        r"\p{N}{1,3}",
-        r" ?[^\s\p{L}\p{N}_]+",  # a run of punctuation
-        r"[ \t]+(?=[ \t]\S)",  # wide gaps leave their last blank to the word
-        r"\s+",
-    )
 )
 LONGEST_TOKEN = 48
 MEASURED_BYTES = 1_000_000  # of each language
@@ -52,7 +42,7 @@ def untrained() -> Tokenizer:
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [
-            pre_tokenizers.Split(Regex(PIECES), behavior="isolated"),
+            pre_tokenizers.Split(Regex(PATTERN), behavior="isolated"),
             pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
         ]
     )
