@@ -4,6 +4,7 @@ import json
 import lzma
 import random
 import re
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +27,7 @@ from autocoder.train.pretrain.samples import (
     holes_of,
     plain_sample,
 )
+from autocoder.train.pretrain.sow import main as sow
 from autocoder.train.pretrain.tokenizer_sizes import shortened
 from autocoder.train.pretrain.windows import Packer
 
@@ -223,6 +225,27 @@ def test_the_mixture_holds_all_of_the_first_and_as_much_of_the_second(tmp_path: 
     texts = [each["text"] for each in documents(tmp_path / "out/0000.jsonl.xz")]
     assert sum("Clean" in text for text in texts) == 20
     assert 18 <= sum("Wide" in text for text in texts) <= 22
+
+
+def test_lessons_are_sown_so_many_times_each_in_another_shard(tmp_path: Path) -> None:
+    write_shard(tmp_path / "lessons/0000.jsonl.xz", 20, "Lesson")
+    for number in range(4):
+        write_shard(tmp_path / f"wide/{number:04}.jsonl.xz", 30, "Wide")
+    command = [str(tmp_path / "lessons"), str(tmp_path / "wide"), "-o", str(tmp_path / "out")]
+    assert sow([*command, "--times", "3"]) == 0
+    sown = [
+        [each["text"] for each in documents(path)] for path in sorted((tmp_path / "out").iterdir())
+    ]
+    assert [sum("Wide" in text for text in texts) for texts in sown] == [30] * 4
+    lessons = Counter(text for texts in sown for text in set(texts) if "Lesson" in text)
+    assert len(lessons) == 20 and set(lessons.values()) == {3}
+
+
+def test_more_times_than_shards_is_an_error_that_says_so(tmp_path: Path) -> None:
+    write_shard(tmp_path / "lessons/0000.jsonl.xz", 2, "Lesson")
+    write_shard(tmp_path / "wide/0000.jsonl.xz", 3, "Wide")
+    with pytest.raises(ConfigError, match="3 times needs as many shards"):
+        sow([str(tmp_path / "lessons"), str(tmp_path / "wide"), "-o", str(tmp_path / "out")])
 
 
 def test_a_plain_sample_is_control_text_end(builder: PromptBuilder) -> None:

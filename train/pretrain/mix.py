@@ -20,7 +20,7 @@ Document = dict[str, str]
 def mix(first: Path, second: Path, seed: int = 0, passes_by: float = 0.9) -> list[Document]:
     """Both folders' documents in random order; of the second, every document is skipped with the
     chance `passes_by`, so that they come from many repositories."""
-    own = [each for shard in _shards(first) for each in documents(shard)]
+    own = [each for shard in shards(first) for each in documents(shard)]
     wanted, chance = sum(map(_size, own)), random.Random(seed)
     for document in _all(second):
         if wanted <= 0:
@@ -37,11 +37,11 @@ def _size(document: Document) -> int:
 
 
 def _all(folder: Path) -> Iterator[Document]:
-    for shard in _shards(folder):
+    for shard in shards(folder):
         yield from documents(shard)
 
 
-def _shards(folder: Path) -> list[Path]:
+def shards(folder: Path) -> list[Path]:
     found = sorted(folder.glob("*.jsonl.xz"))
     if not found:
         raise ConfigError(f"no *.jsonl.xz in {folder}; `autocoder train corpus` makes them")
@@ -52,7 +52,7 @@ def write(items: Sequence[Document], path: Path) -> None:
     """One shard of the documents, whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     hidden = path.with_suffix(".part")
-    with lzma.open(hidden, "wt", encoding="utf-8", preset=3) as out:
+    with lzma.open(hidden, "wt", encoding="utf-8", preset=2) as out:
         for document in items:
             out.write(json.dumps(document, ensure_ascii=False) + "\n")
     hidden.rename(path)
