@@ -1,6 +1,6 @@
 """The weights of the prefill graph: int8, one scale a column, made from the stored blocks at load.
 
-A prompt is many tokens at once, and there whole-row int8 products are twice as fast as blocks of 32
+A prompt is many tokens at once, and there whole-row int8 products are twice as fast as blocks of
 weights with a scale each, which suit single tokens. The int8 weights would double a model's size on
 disk, so the folder holds the graph and the places of the blocks, and they are made here: for each
 column n of a product, scale[n] = max|w| / 127 and round(w / scale[n]).
@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 
 from autocoder.daemon.errors import ModelError
 
-BLOCK = 32
 LARGEST = 127
 
 
@@ -27,7 +26,8 @@ LARGEST = 127
 class StoredProduct:
     """Where a weight's grid lies in the weights file: N `rows` (outputs) by K `columns` (inputs).
 
-    `packed` and `scales` are offsets in bytes: (N, K/32, 4·bits) uint8 and (N, K/32) float16.
+    `packed` and `scales` are offsets in bytes: (N, K/block, block·bits/8) uint8 and (N, K/block)
+    float16.
     """
 
     name: str
@@ -36,6 +36,7 @@ class StoredProduct:
     columns: int
     packed: int
     scales: int
+    block: int = 32
 
 
 @dataclass(frozen=True)
@@ -82,15 +83,16 @@ def hand_over(record: Path, options: Any) -> tuple[Any, ...]:
 def blocks(
     stored: NDArray[np.uint8], product: StoredProduct
 ) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
-    """The grid of a product: signed steps (N, K/32, 32), and scales (N, K/32)."""
-    count = product.rows * product.columns // BLOCK
-    shape = (product.rows, product.columns // BLOCK)
-    width = BLOCK * product.bits // 8
+    """The grid of a product: signed steps (N, K/block, block), and scales (N, K/block)."""
+    block = product.block
+    count = product.rows * product.columns // block
+    shape = (product.rows, product.columns // block)
+    width = block * product.bits // 8
     packed = stored[product.packed : product.packed + count * width].reshape(*shape, width)
     scales = stored[product.scales : product.scales + 2 * count].view(np.float16).reshape(shape)
     steps = packed
     if product.bits == 4:
-        steps = np.stack([packed & 15, packed >> 4], axis=-1).reshape(*shape, BLOCK)
+        steps = np.stack([packed & 15, packed >> 4], axis=-1).reshape(*shape, block)
     signed = (steps ^ (1 << (product.bits - 1))).view(np.int8)  # q - 8 in two's complement…
     if product.bits == 4:
         signed = (signed << 4) >> 4  # …of four bits
@@ -100,7 +102,7 @@ def blocks(
 def whole_rows(
     steps: NDArray[np.int8], scales: NDArray[np.float32]
 ) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
-    """Blocks (N, K/32, 32) with scales (N, K/32) as int8 (K, N) with scales (N,)."""
+    """Blocks (N, K/block, block) with scales (N, K/block) as int8 (K, N) with scales (N,)."""
     largest = np.maximum(steps.max(axis=-1), -steps.min(axis=-1).astype(np.int16))
     channels = (largest * np.abs(scales)).max(axis=1) / LARGEST
     channels[channels == 0] = 1

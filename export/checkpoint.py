@@ -21,6 +21,7 @@ from autocoder.daemon.model_folder import Architecture
 from autocoder.daemon.prompt import PromptFormat
 from autocoder.export.families import Family, family_of
 from autocoder.export.prompts import prompt_format
+from autocoder.export.quantise import BLOCK, BLOCK_KEY
 from autocoder.export.rewrite import Rotary
 
 CARD = "card.json"
@@ -30,7 +31,8 @@ _BUFFERS = ("inv_freq", "attn.bias", "attn.masked_bias")  # old checkpoints hold
 @dataclass(frozen=True)
 class Checkpoint:
     """`model` is in float32 and evaluation mode; `card` is the folder's card.json, if any:
-    `licence`, `training`, `results` for the manifest."""
+    `licence`, `training`, `results` for the manifest. `block` is how many weights share a scale
+    where the model ships in blocks: what it was trained for (`quantisation_block`), else 32."""
 
     folder: Path
     model: Any
@@ -40,6 +42,7 @@ class Checkpoint:
     context: int
     prompt: PromptFormat
     card: dict[str, Any]
+    block: int = BLOCK
 
 
 def load_checkpoint(source: str, *, context: int | None = None) -> Checkpoint:
@@ -72,6 +75,7 @@ def load_checkpoint(source: str, *, context: int | None = None) -> Checkpoint:
         context=min(config.max_position_embeddings, context or config.max_position_embeddings),
         prompt=prompt,
         card=card,
+        block=int(record.get(BLOCK_KEY, BLOCK)),
     )
 
 

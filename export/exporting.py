@@ -74,7 +74,7 @@ def export(source: str, out: Path, settings: Settings | None = None) -> ModelFol
 def build(checkpoint: Checkpoint, folder: Path, scratch: Path, settings: Settings) -> None:
     """Write every file of the model folder, verifying before the manifest is written."""
     graph = decoder(checkpoint, settings.fusions)
-    grids = quantise_constants(graph, settings.quantisation)
+    grids = quantise_constants(graph, settings.quantisation, checkpoint.block)
     write_graphs(graph, grids, folder, checkpoint.architecture.kind, scratch)
     checkpoint.tokenizer.save(str(folder / TOKENIZER), pretty=False)
     exact = scratch / "exact.onnx"

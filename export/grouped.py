@@ -22,7 +22,6 @@ from onnx import NodeProto, TensorProto
 
 from autocoder.daemon.engine_graph import KEYS_PER_TOKEN
 from autocoder.export.graph import MICROSOFT, DecoderGraph, attribute
-from autocoder.export.quantise import BLOCK
 
 
 @dataclass(frozen=True)
@@ -69,10 +68,16 @@ def _heads(graph: DecoderGraph, nodes: list[NodeProto]) -> Heads | None:
     size = cache.type.tensor_type.shape.dim[3].dim_value
     found = {(attribute(n, "num_heads"), attribute(n, "kv_num_heads")) for n in nodes}
     packed = all(not node.input[1] for node in nodes)
-    if len(found) != 1 or not packed or size % BLOCK:
+    if len(found) != 1 or not packed or size % _block(graph):
         return None
     heads = Heads(*found.pop(), size)
     return heads if heads.group > 1 else None
+
+
+def _block(graph: DecoderGraph) -> int:
+    """How many weights share a scale: heads are moved in whole blocks. 1 without blocks."""
+    products = [node for node in graph.nodes if node.op_type == "MatMulNBits"]
+    return max((attribute(node, "block_size") for node in products), default=1)
 
 
 def _add_places(graph: DecoderGraph, heads: Heads) -> None:
@@ -169,7 +174,7 @@ def _reorder_weights(graph: DecoderGraph, node: NodeProto, heads: Heads) -> None
 
 
 def _reorder(graph: DecoderGraph, product: NodeProto, order: list[int], *, outputs: bool) -> None:
-    """MatMul has its weight as (K, N), MatMulNBits as (N, K/32, …) with scales (N, K/32)."""
+    """MatMul has its weight as (K, N), MatMulNBits as (N, K/block, …) with scales (N, K/block)."""
     if product.op_type == "MatMul":
         product.input[1] = _reordered(graph, product.input[1], int(outputs), order)
         return

@@ -52,4 +52,4 @@ def record(
 def _stored(name: str, graph: DecoderGraph, grid: Quantised, weights: WeightsFile) -> StoredProduct:
     packed = weights.place(graph.constants[f"{name}{PACKED}"])
     scales = weights.place(graph.constants[f"{name}.scales"])
-    return StoredProduct(name, grid.bits, grid.rows, grid.columns, packed, scales)
+    return StoredProduct(name, grid.bits, grid.rows, grid.columns, packed, scales, grid.block)

@@ -11,7 +11,7 @@ import numpy as np
 from onnx import NodeProto, TensorProto, ValueInfoProto, helper
 
 from autocoder.export.graph import MICROSOFT, DecoderGraph
-from autocoder.export.quantise import BLOCK, KINDS, Quantised, quantise
+from autocoder.export.quantise import KINDS, Quantised, quantise
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ CUDA = Provider("cuda", TensorProto.FLOAT16, 0, False)
 EXACT = Provider("exact", TensorProto.FLOAT, 1, True)
 
 
-def quantise_constants(graph: DecoderGraph, kind: str) -> dict[str, Quantised]:
+def quantise_constants(graph: DecoderGraph, kind: str, block: int) -> dict[str, Quantised]:
     """The grids of every weight that a MatMul multiplies by; the table of a tied embedding too.
 
     Keys are the names of constants; a matrix (K, N) of a MatMul is quantised as (N, K).
@@ -39,14 +39,15 @@ def quantise_constants(graph: DecoderGraph, kind: str) -> dict[str, Quantised]:
     """
     if kind not in KINDS:
         return {}
-    grids = {}
+    bits, grids = KINDS[kind], {}
     for node in graph.nodes:
         if node.op_type == "MatMul" and node.input[1] in graph.constants:
-            grids[node.input[1]] = quantise(graph.constants[node.input[1]].T, KINDS[kind])
+            grids[node.input[1]] = quantise(graph.constants[node.input[1]].T, bits, block)
     if "embedding.weight" in graph.constants:
         table = graph.constants["embedding.weight"]
         tied = np.array_equal(table, graph.constants["logits.weight"].T)
-        grids["embedding.weight"] = grids["logits.weight"] if tied else quantise(table, KINDS[kind])
+        own = grids["logits.weight"] if tied else quantise(table, bits, block)
+        grids["embedding.weight"] = own
     return grids
 
 
@@ -81,7 +82,7 @@ def _quantise_product(
         K=grid.columns,
         N=grid.rows,
         bits=grid.bits,
-        block_size=BLOCK,
+        block_size=grid.block,
         accuracy_level=provider.accuracy_level,
     )
 
@@ -96,7 +97,7 @@ def _quantise_gather(graph: DecoderGraph, node: NodeProto, grid: Quantised) -> N
         list(node.output),
         domain=MICROSOFT,
         bits=grid.bits,
-        block_size=BLOCK,
+        block_size=grid.block,
         gather_axis=0,
         quantize_axis=1,
     )

@@ -1,10 +1,11 @@
 """Weights on the grids that MatMulNBits and GatherBlockQuantized store. Knows numpy only.
 
-Pre-training trains through the int4 grid, so it is part of a model's definition: per block of 32
-consecutive weights along the input dimension, m is the element of largest magnitude (the first of
-several), scale = float16(m / -8), q = clip(round(w / scale) + 8, 0, 15) with round half to even in
-float32, q = 8 where scale is 0, and the weight's value is (q - 8) * scale. Letting m itself sit at
-q = 0, whatever its sign, uses all sixteen levels (the trick of llama.cpp's Q4_0).
+Pre-training trains through the int4 grid, so it is part of a model's definition: per block of
+consecutive weights along the input dimension (32 of them, or 64, …), m is the element of largest
+magnitude (the first of several), scale = float16(m / -8), q = clip(round(w / scale) + 8, 0, 15)
+with round half to even in float32, q = 8 where scale is 0, and the weight's value is
+(q - 8) * scale. Letting m itself sit at q = 0, whatever its sign, uses all sixteen levels (the
+trick of llama.cpp's Q4_0).
 
 The int8 grid is the same with 128 in place of 8 and 255 in place of 15.
 """
@@ -17,7 +18,8 @@ from numpy.typing import NDArray
 
 from autocoder.daemon.errors import ConfigError
 
-BLOCK = 32
+BLOCK = 32  # where a checkpoint's config.json names no `quantisation_block`
+BLOCK_KEY = "quantisation_block"  # its name in config.json
 KINDS = {"int4": 4, "int8": 8}
 
 
@@ -25,8 +27,8 @@ KINDS = {"int4": 4, "int8": 8}
 class Quantised:
     """A matrix of N rows (outputs) by K columns (inputs) on a grid of `bits` bits.
 
-    `packed` is (N, K/32, 4·bits) uint8, low nibble first for int4: MatMulNBits's layout.
-    `scales` is (N, K/32) float16.
+    `packed` is (N, K/block, block·bits/8) uint8, low nibble first for int4: MatMulNBits's layout.
+    `scales` is (N, K/block) float16.
     """
 
     bits: int
@@ -38,28 +40,32 @@ class Quantised:
         return int(self.scales.shape[0])
 
     @property
+    def block(self) -> int:
+        return int(self.packed.shape[-1]) * 8 // self.bits
+
+    @property
     def columns(self) -> int:
-        return int(self.scales.shape[1]) * BLOCK
+        return int(self.scales.shape[1]) * self.block
 
     def dequantised(self) -> NDArray[np.float32]:
         """The (N, K) float32 values that the kernels compute with."""
         steps = self.packed
         if self.bits == 4:
             steps = np.stack([self.packed & 15, self.packed >> 4], axis=-1)
-        blocks = steps.reshape(*self.scales.shape, BLOCK).astype(np.float32) - _zero(self.bits)
+        blocks = steps.reshape(*self.scales.shape, self.block).astype(np.float32) - _zero(self.bits)
         values: NDArray[np.float32] = blocks * self.scales.astype(np.float32)[..., None]
         return values.reshape(self.rows, self.columns)
 
 
-def quantise(weights: NDArray[Any], bits: int = 4) -> Quantised:
-    """Put an (N, K) matrix on the grid. Raises ConfigError where 32 does not divide K."""
-    if weights.shape[1] % BLOCK:
+def quantise(weights: NDArray[Any], bits: int = 4, block: int = BLOCK) -> Quantised:
+    """Put an (N, K) matrix on the grid. Raises ConfigError where `block` does not divide K."""
+    if weights.shape[1] % block:
         raise ConfigError(
             f"a weight matrix of input width {weights.shape[1]} does not divide into blocks of "
-            f"{BLOCK}; export with --quantise none"
+            f"{block}; export with --quantise none"
         )
     zero = _zero(bits)
-    blocks = np.ascontiguousarray(weights, dtype=np.float32).reshape(len(weights), -1, BLOCK)
+    blocks = np.ascontiguousarray(weights, dtype=np.float32).reshape(len(weights), -1, block)
     scales = _scales(blocks, zero)
     safe = np.where(scales == 0, np.float32(1), scales.astype(np.float32))[..., None]
     steps = np.clip(np.round(blocks / safe) + zero, 0, 2 * zero - 1)

@@ -23,7 +23,7 @@ from autocoder.daemon.model_folder import ModelFolder
 from autocoder.export.checkpoint import CARD
 from autocoder.export.graph import Array, attribute
 from autocoder.export.prompts import RECORD
-from autocoder.export.quantise import Quantised
+from autocoder.export.quantise import BLOCK, BLOCK_KEY, Quantised
 
 BUNDLED = "bundled"  # the command's word for the shipped model
 _THETA_DIGITS = 6
@@ -40,16 +40,23 @@ class Stored:
     constants: Mapping[str, Array]
     gains: Mapping[str, Array]
     epsilon: float
+    block: int = BLOCK
 
     def matrix(self, name: str) -> Array:
         """The (outputs, inputs) float32 values of a weight, from its grid where it has one."""
         if f"{name}.packed" in self.constants:
-            return _dequantised(self.constants[f"{name}.packed"], self.constants[f"{name}.scales"])
+            return self._dequantised(f"{name}.packed", f"{name}.scales")
         if f"{name}.rows" in self.constants:
-            return _dequantised(self.constants[f"{name}.rows"], self.constants[f"{name}.scales"])
+            return self._dequantised(f"{name}.rows", f"{name}.scales")
         if name in self.constants:
             return np.ascontiguousarray(self.constants[name].T)
         raise ConfigError(f"the graph has no weight {name!r}: it is none that this export wrote")
+
+    def _dequantised(self, packed: str, scales: str) -> Array:
+        steps, factors = self.constants[packed], self.constants[scales]
+        blocks = steps.reshape(*factors.shape, -1)
+        bits = blocks.shape[-1] * 8 // self.block
+        return Quantised(bits, blocks, factors).dequantised()
 
 
 def unpack(source: Path | None, out: Path, *, dtype: str = "float32") -> ModelFolder:
@@ -82,7 +89,9 @@ def read(graph: Path) -> Stored:
     constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
     norms = [node for node in model.graph.node if node.op_type.endswith("LayerNormalization")]
     gains = {node.output[0].removesuffix(".normed"): constants[node.input[-1]] for node in norms}
-    return Stored(constants, gains, float(attribute(norms[0], "epsilon")))
+    blocks = {attribute(n, "block_size") for n in model.graph.node if n.op_type == "MatMulNBits"}
+    epsilon = float(attribute(norms[0], "epsilon"))
+    return Stored(constants, gains, epsilon, blocks.pop() if blocks else BLOCK)
 
 
 def parameters(stored: Stored, model: ModelFolder) -> dict[str, Array]:
@@ -143,6 +152,7 @@ def config(
         "eos_token_id": _token_ids(model).get(end),
         "torch_dtype": dtype,
         "dtype": dtype,
+        BLOCK_KEY: stored.block,
     }
 
 
@@ -170,11 +180,6 @@ def _embedding(stored: Stored) -> Array:
     if "embedding.weight" in stored.constants:
         return stored.constants["embedding.weight"]
     return stored.matrix("embedding.weight")
-
-
-def _dequantised(packed: Array, scales: Array) -> Array:
-    blocks = packed.reshape(*scales.shape, -1)
-    return Quantised(blocks.shape[-1] // 4, blocks, scales).dequantised()
 
 
 def _write_weights(tensors: Mapping[str, Array], path: Path, dtype: str) -> None:

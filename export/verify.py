@@ -22,7 +22,7 @@ from transformers.pytorch_utils import Conv1D
 from autocoder.daemon.errors import ModelError
 from autocoder.export.checkpoint import Checkpoint
 from autocoder.export.decoder_session import DecoderSession
-from autocoder.export.quantise import Quantised, quantise
+from autocoder.export.quantise import BLOCK, Quantised, quantise
 from autocoder.export.sample import SAMPLE
 from autocoder.export.verify_steps import check_steps
 
@@ -92,9 +92,9 @@ def verify(
     """
     windows = _windows(checkpoint, sample or SAMPLE)
     original = [torch_logits(checkpoint.model, ids) for ids in windows]
-    bits = next((grid.bits for grid in grids.values()), None)
-    if bits is not None:
-        put_on_grid(checkpoint.model, bits)
+    grid = next(iter(grids.values()), None)
+    if grid is not None:
+        put_on_grid(checkpoint.model, grid.bits, grid.block)
     reference = [torch_logits(checkpoint.model, ids) for ids in windows]
     capacity = checkpoint.context
     sessions = {
@@ -137,7 +137,7 @@ def torch_logits(model: Any, ids: list[int]) -> Logits:
     return logits
 
 
-def put_on_grid(model: Any, bits: int) -> None:
+def put_on_grid(model: Any, bits: int, block: int = BLOCK) -> None:
     """Replace the weights that export quantises by their values on the grid.
 
     Finds them by itself: every linear layer and the token embedding.
@@ -150,7 +150,7 @@ def put_on_grid(model: Any, bits: int) -> None:
         if module.weight.data_ptr() in done:
             continue
         weight = module.weight.data.T if isinstance(module, Conv1D) else module.weight.data
-        values = torch.from_numpy(quantise(weight.numpy(), bits).dequantised())
+        values = torch.from_numpy(quantise(weight.numpy(), bits, block).dequantised())
         weight.copy_(values)
         done.add(module.weight.data_ptr())
 

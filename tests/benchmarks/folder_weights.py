@@ -7,6 +7,7 @@ rounded a second time; norms come as float32. Llama-type models only; knows no o
 
 import json
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from onnx import numpy_helper
 from autocoder.daemon.errors import ConfigError
 from autocoder.daemon.model_folder import Architecture, load
 from autocoder.export.graph import attribute
-from autocoder.export.quantise import Quantised, quantise
+from autocoder.export.quantise import BLOCK, BLOCK_KEY, KINDS, Quantised, quantise
 
 Weight = Quantised | NDArray[np.float32]
 
@@ -57,12 +58,12 @@ def _from_folder(path: Path) -> Decoder:
     return Decoder(
         name=folder.name,
         architecture=folder.architecture,
-        intermediate=_grid(constants, "layer.0.gate_up.weight").rows // 2,
+        intermediate=len(constants["layer.0.gate_up.weight.scales"]) // 2,
         context=folder.context,
         rope_theta=_theta(constants["rotary.cos"], constants["rotary.sin"]),
         epsilon=float(attribute(norm, "epsilon")),
         tokenizer=folder.tokenizer,
-        weights=_named(constants, folder.architecture),
+        weights=_named(constants, folder.architecture, KINDS[folder.quantisation]),
     )
 
 
@@ -72,9 +73,10 @@ def _theta(cos: NDArray[Any], sin: NDArray[Any]) -> float:
     return round(float(angle ** -cos.shape[1]), 2)
 
 
-def _named(constants: dict[str, NDArray[Any]], sizes: Architecture) -> dict[str, Weight]:
+def _named(constants: dict[str, NDArray[Any]], sizes: Architecture, bits: int) -> dict[str, Weight]:
+    grid = partial(_grid, constants, bits)
     found: dict[str, Weight] = {
-        "model.embed_tokens.weight": _grid(constants, "logits.weight"),
+        "model.embed_tokens.weight": grid("logits.weight"),
         "model.norm.weight": constants["model.norm.weight"],
     }
     query, key = sizes.heads * sizes.head_size, sizes.kv_heads * sizes.head_size
@@ -82,24 +84,23 @@ def _named(constants: dict[str, NDArray[Any]], sizes: Architecture) -> dict[str,
         scope, ours = f"model.layers.{layer}", f"layer.{layer}"
         for name in ("input_layernorm", "post_attention_layernorm"):
             found[f"{scope}.{name}.weight"] = constants[f"{scope}.{name}.weight"]
-        qkv = _grid(constants, f"{ours}.qkv.weight")
-        both = _grid(constants, f"{ours}.gate_up.weight")
+        qkv = grid(f"{ours}.qkv.weight")
+        both = grid(f"{ours}.gate_up.weight")
         parts = {
             "self_attn.q_proj": _rows(qkv, 0, query),
             "self_attn.k_proj": _rows(qkv, query, query + key),
             "self_attn.v_proj": _rows(qkv, query + key, query + 2 * key),
-            "self_attn.o_proj": _grid(constants, f"{ours}.attention_out.weight"),
+            "self_attn.o_proj": grid(f"{ours}.attention_out.weight"),
             "mlp.gate_proj": _rows(both, 0, both.rows // 2),
             "mlp.up_proj": _rows(both, both.rows // 2, both.rows),
-            "mlp.down_proj": _grid(constants, f"{ours}.down_proj.weight"),
+            "mlp.down_proj": grid(f"{ours}.down_proj.weight"),
         }
         found |= {f"{scope}.{name}.weight": grid for name, grid in parts.items()}
     return found
 
 
-def _grid(constants: dict[str, NDArray[Any]], name: str) -> Quantised:
+def _grid(constants: dict[str, NDArray[Any]], bits: int, name: str) -> Quantised:
     packed, scales = constants[f"{name}.packed"], constants[f"{name}.scales"]
-    bits = 4 if packed.shape[-1] * 2 == 32 else 8
     return Quantised(bits, packed.reshape(*scales.shape, -1), scales)
 
 
@@ -114,11 +115,11 @@ def _from_checkpoint(folder: Path) -> Decoder:
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     if config.get("model_type") != "llama" or not config.get("tie_word_embeddings"):
         raise ConfigError(f"{folder}: only Llama-type checkpoints with a tied head are compared")
-    heads = config["num_attention_heads"]
+    heads, block = config["num_attention_heads"], config.get(BLOCK_KEY, BLOCK)
     weights: dict[str, Weight] = {}
     for name, value in load_file(folder / "model.safetensors").items():
         wide = value.astype(np.float32)
-        weights[name] = quantise(wide) if wide.ndim == 2 else wide
+        weights[name] = quantise(wide, block=block) if wide.ndim == 2 else wide
     return Decoder(
         name=folder.name,
         architecture=Architecture(

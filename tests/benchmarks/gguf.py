@@ -2,11 +2,12 @@
 
     python tests/benchmarks/gguf.py daemon/model model-q4_0.gguf [--type q4_0|q8_0|f32]
 
-The stored weights lie on the grid of Q4_0 (blocks of 32, one float16 scale, steps -8…7), so both
-Q4_0 and Q8_0 hold them bit for bit; nothing is rounded. The format is described in ggml's
-docs/gguf.md. Two conventions of llama.cpp are not obvious: its "llama" architecture rotates pairs
-of neighbouring elements where Hugging Face rotates halves, so the rows of q and k are reordered
-within each head; and a Q4_0 block keeps elements 0…15 in the low and 16…31 in the high nibbles.
+The stored weights lie on the grid of Q4_0 (one float16 scale a block, steps -8…7), so both Q4_0 and
+Q8_0 hold them bit for bit, larger blocks as several of 32 with one scale; nothing is rounded. The
+format is described in ggml's docs/gguf.md. Two conventions of llama.cpp are not obvious: its
+"llama" architecture rotates pairs of neighbouring elements where Hugging Face rotates halves, so
+the rows of q and k are reordered within each head; and a Q4_0 block keeps elements 0…15 in the low
+and 16…31 in the high nibbles.
 """
 
 import argparse
@@ -119,6 +120,7 @@ def _encoded(weight: Weight, kind: str) -> tuple[int, bytes]:
     """The type and the bytes of one tensor; vectors stay float32."""
     if not isinstance(weight, Quantised) or kind == "f32":
         return F32, dense(weight).astype("<f4").tobytes()
+    weight = _in_small_blocks(weight)
     steps = _steps(weight)
     if kind == "q4_0":
         if weight.bits != 4:
@@ -128,6 +130,13 @@ def _encoded(weight: Weight, kind: str) -> tuple[int, bytes]:
         stored = (steps.astype(np.int16) - (1 << (weight.bits - 1))).astype(np.int8).view(np.uint8)
     scales = weight.scales.astype("<f2")[..., None].view(np.uint8)
     return TENSOR_TYPES[kind], np.concatenate([scales, stored], axis=-1).tobytes()
+
+
+def _in_small_blocks(grid: Quantised) -> Quantised:
+    """The same values in blocks of 32, with scales repeated."""
+    times = grid.block // BLOCK
+    packed = grid.packed.reshape(grid.rows, -1, BLOCK * grid.bits // 8)
+    return Quantised(grid.bits, packed, np.repeat(grid.scales, times, axis=1))
 
 
 def _steps(grid: Quantised) -> NDArray[np.uint8]:

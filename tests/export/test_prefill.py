@@ -14,13 +14,16 @@ from autocoder.export.quantise import quantise
 IDS = [int(token) for token in np.random.default_rng(7).integers(0, 96, 40)]
 
 
+@pytest.mark.parametrize("block", [32, 64])
 @pytest.mark.parametrize("bits", [4, 8])
-def test_a_stored_grid_becomes_int8_rows_of_the_same_values(bits: int) -> None:
+def test_a_stored_grid_becomes_int8_rows_of_the_same_values(bits: int, block: int) -> None:
     weights = np.random.default_rng(0).standard_normal((96, 128)).astype(np.float32)
     weights[5] = 0  # a row of zeros has no largest weight to divide by
-    grid = quantise(weights, bits)
+    grid = quantise(weights, bits, block)
     stored = np.frombuffer(grid.packed.tobytes() + grid.scales.tobytes(), np.uint8)
-    steps, scales = blocks(stored, StoredProduct("w", bits, 96, 128, 0, grid.packed.nbytes))
+    steps, scales = blocks(
+        stored, StoredProduct("w", bits, 96, 128, 0, len(grid.packed.tobytes()), block)
+    )
     assert ((steps * scales[..., None]).reshape(96, 128) == grid.dequantised()).all()
 
     int8, channels = whole_rows(steps, scales)

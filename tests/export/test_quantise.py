@@ -39,26 +39,30 @@ def test_a_block_of_zeros() -> None:
     assert not grid.dequantised().any()
 
 
+@pytest.mark.parametrize("block", [32, 64])
 @pytest.mark.parametrize("bits", [4, 8])
-def test_round_trip_is_a_projection(bits: int) -> None:
-    weights = np.random.default_rng(0).normal(0, 0.05, (48, 96)).astype(np.float32)
-    once = quantise(weights, bits)
-    again = quantise(once.dequantised(), bits)
+def test_round_trip_is_a_projection(bits: int, block: int) -> None:
+    weights = np.random.default_rng(0).normal(0, 0.05, (48, 192)).astype(np.float32)
+    once = quantise(weights, bits, block)
+    assert once.block == block and once.columns == 192
+    again = quantise(once.dequantised(), bits, block)
     assert np.array_equal(again.dequantised(), once.dequantised())
-    blocks = np.abs(once.dequantised() - weights).reshape(48, 3, BLOCK)
+    blocks = np.abs(once.dequantised() - weights).reshape(48, -1, block)
     step = np.abs(once.scales.astype(np.float32))[..., None]
     assert (blocks <= step * 1.01).all()
     assert np.median(blocks / step) < 0.5
 
 
-def test_training_and_export_share_the_grid() -> None:
+@pytest.mark.parametrize("block", [32, 64])
+def test_training_and_export_share_the_grid(block: int) -> None:
     chance = np.random.default_rng(1)
     weights = chance.normal(0, 0.02, (64, 320)).astype(np.float32)
     weights[0] = np.round(weights[0] * 50) / 50  # ties
     weights[1, :32] = 0
     weights[2, :32] = 1e-9  # a scale that rounds to zero in float16
     assert np.array_equal(
-        quantise(weights).dequantised(), to_grid(torch.from_numpy(weights)).numpy()
+        quantise(weights, block=block).dequantised(),
+        to_grid(torch.from_numpy(weights), block).numpy(),
     )
 
 

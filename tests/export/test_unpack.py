@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -12,6 +13,8 @@ from autocoder.daemon import model_folder
 from autocoder.daemon.errors import ConfigError
 from autocoder.export.command import main
 from autocoder.export.exporting import Settings, export
+from autocoder.export.graph import attribute
+from autocoder.export.quantise import BLOCK, BLOCK_KEY
 from autocoder.export.tiny import make_checkpoint
 from autocoder.export.unpack import rotary_base, unpack
 from autocoder.export.verify import put_on_grid
@@ -47,7 +50,7 @@ def compare(checkpoint: Path, model: Path, again: Path) -> None:
 def logits(checkpoint: Path, *, on_grid: bool = False) -> torch.Tensor:
     model = AutoModelForCausalLM.from_pretrained(checkpoint, dtype=torch.float32).eval()
     if on_grid:
-        put_on_grid(model, 4)
+        put_on_grid(model, 4, getattr(model.config, BLOCK_KEY, BLOCK))
     with torch.no_grad():
         return model(IDS).logits
 
@@ -65,6 +68,18 @@ def test_the_round_trip_costs_nothing_and_other_families_are_refused(
 
 def test_a_head_of_its_own_comes_along(untied: tuple[Path, Path], tmp_path: Path) -> None:
     compare(*untied, tmp_path / "again")
+
+
+def test_larger_blocks_come_along(tmp_path: Path) -> None:
+    checkpoint = make_checkpoint(tmp_path / "checkpoint", train_steps=10, hidden=256)
+    config = json.loads((checkpoint / "config.json").read_text())
+    (checkpoint / "config.json").write_text(json.dumps(config | {BLOCK_KEY: 64}))
+    model = export(str(checkpoint), tmp_path / "checkpoint-model")
+    graph = onnx.load(str(model.graph("cpu")), load_external_data=False).graph
+    products = [node for node in graph.node if node.op_type == "MatMulNBits"]
+    assert {attribute(node, "block_size") for node in products} == {64}
+    compare(checkpoint, model.path, tmp_path / "again")
+    assert json.loads((tmp_path / "again/config.json").read_text())[BLOCK_KEY] == 64
 
 
 def test_float_weights_come_back_exactly(llama: Path, llama_model: Path, tmp_path: Path) -> None:

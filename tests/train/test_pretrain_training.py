@@ -354,11 +354,12 @@ def test_the_reference_models_are_what_they_say(tmp_path: Path) -> None:
     assert count == pytest.approx(parameters(shape), rel=0.15)
 
 
+@pytest.mark.parametrize("block", [32, 64])
 @pytest.mark.parametrize("bits", [4, 8])
-def test_a_parcel_brings_the_grid_and_the_records(tmp_path: Path, bits: int) -> None:
+def test_a_parcel_brings_the_grid_and_the_records(tmp_path: Path, bits: int, block: int) -> None:
     torch.manual_seed(1)
-    model = CodeModel(TINY)
-    save(model, tmp_path / "run")
+    model = CodeModel(dataclasses.replace(TINY, hidden_size=64))
+    save(model, tmp_path / "run", block)
     (tmp_path / "run/prompt.json").write_text("{}")
     words = ["pack", str(tmp_path / "run"), str(tmp_path / "parts"), "--bits", str(bits)]
     assert parcel([*words, "--part-mib", "0.01"]) == 0
@@ -368,7 +369,7 @@ def test_a_parcel_brings_the_grid_and_the_records(tmp_path: Path, bits: int) -> 
     for ours, theirs in zip(load(tmp_path / "again").parameters(), model.parameters(), strict=True):
         wanted = theirs.detach()
         if wanted.ndim == 2:
-            wanted = torch.from_numpy(quantise(wanted.numpy(), bits).dequantised())
+            wanted = torch.from_numpy(quantise(wanted.numpy(), bits, block).dequantised())
         assert torch.equal(ours.detach(), wanted)
 
 

@@ -1,7 +1,7 @@
 """Training through the 4-bit grid that will be shipped (straight-through estimator).
 
-Blocks of 32 consecutive weights along the input dimension share a float16 scale; the grid is
-llama.cpp's Q4_0, and `autocoder.export.quantise` writes the same in numpy. Bengio et al.,
+Blocks of 32 (or 64, …) consecutive weights along the input dimension share a float16 scale; with 32
+the grid is llama.cpp's Q4_0. `autocoder.export.quantise` writes the same in numpy. Bengio et al.,
 "Estimating or propagating gradients", 2013, for the estimator. Knows weights; knows no model.
 """
 
@@ -11,12 +11,12 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-BLOCK = 32
+from autocoder.export.quantise import BLOCK
 
 
-def to_grid(weight: Tensor) -> Tensor:
-    """The values of (rows, columns) weights on the grid; columns must divide by 32."""
-    blocks = weight.float().reshape(-1, BLOCK)
+def to_grid(weight: Tensor, block: int = BLOCK) -> Tensor:
+    """The values of (rows, columns) weights on the grid; columns must divide by `block`."""
+    blocks = weight.float().reshape(-1, block)
     at = blocks.abs().argmax(dim=1, keepdim=True)
     scale = (blocks.gather(1, at) / -8).half().float()
     q = (blocks / torch.where(scale == 0, 1.0, scale)).round().add(8).clamp(0, 15)
@@ -29,14 +29,14 @@ def quantised_parameters(model: nn.Module) -> list[Tensor]:
 
 
 @contextmanager
-def on_grid(parameters: list[Tensor], enabled: bool = True) -> Iterator[None]:
+def on_grid(parameters: list[Tensor], enabled: bool = True, block: int = BLOCK) -> Iterator[None]:
     """Inside, the parameters hold their grid values; outside, what they were. Gradients pass."""
     if not enabled:
         yield
         return
     with torch.no_grad():
         kept = [p.detach().clone() for p in parameters]
-        values = to_grid(torch.cat([p.reshape(-1, BLOCK) for p in parameters])).flatten()
+        values = to_grid(torch.cat([p.reshape(-1, block) for p in parameters]), block).flatten()
         parts = values.split([p.numel() for p in parameters])
         torch._foreach_copy_(
             parameters, [part.view_as(p) for part, p in zip(parts, parameters, strict=True)]

@@ -165,7 +165,7 @@ class Trainer:
         windows = torch.from_numpy(rows.astype(np.int64)).to(self.place.device, non_blocking=True)
         parts = windows.split(training.micro_batch)
         total = torch.zeros((), device=self.place.device)
-        with on_grid(self.matrices, self._quantising()):
+        with on_grid(self.matrices, self._quantising(), training.quantisation_block):
             for part in parts:
                 found = self.attention.prepare(part[:, :-1])
                 loss = self.loss(part, found) * (len(part) / len(windows))
@@ -206,7 +206,7 @@ class Trainer:
         """The dev set's figures for the weights as they are and, in the decay, on the grid."""
         row = {"step": self.step, **evaluate(self.model)}
         if self._quantising() or self.step == self.training.steps:
-            with on_grid(self.matrices):
+            with on_grid(self.matrices, block=self.training.quantisation_block):
                 row |= {f"{name} q4": value for name, value in evaluate(self.model).items()}
         if self.place.leads:
             tqdm.write(str(row))
@@ -227,7 +227,7 @@ class Trainer:
     def save_weights(self, name: str) -> None:
         """A checkpoint in Hugging Face's form, below the run's folder."""
         if self.place.leads:
-            save(self.model, self.out / name)
+            save(self.model, self.out / name, self.training.quantisation_block)
 
     def save_state(self) -> None:
         """All that the next step depends on."""

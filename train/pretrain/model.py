@@ -14,6 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from autocoder.export.quantise import BLOCK, BLOCK_KEY
+
 Attend = Callable[[Tensor, Tensor, Tensor], Tensor]  # q, k, v (B, heads, T, D) to (B, H, T, D)
 ROPE_THETA = 10_000.0  # both transformers 4 and 5 fall back to this value
 
@@ -195,15 +197,19 @@ def hugging_face_config(config: ModelConfig) -> dict[str, Any]:
     }
 
 
-def save(model: CodeModel, folder: Path) -> None:
-    """Write a checkpoint that `transformers` loads: config.json and float32 safetensors."""
+def save(model: CodeModel, folder: Path, block: int = BLOCK) -> None:
+    """Write a checkpoint that `transformers` loads: config.json and float32 safetensors.
+
+    `block` weights will share a scale: `autocoder export` reads it from config.json.
+    """
     from safetensors.torch import save_file
 
     folder.mkdir(parents=True, exist_ok=True)
     state = {name: value.detach().float().cpu() for name, value in model.state_dict().items()}
     save_file(state, str(folder / "model.safetensors.part"), metadata={"format": "pt"})
     (folder / "model.safetensors.part").rename(folder / "model.safetensors")
-    record = json.dumps(hugging_face_config(model.config), indent=2)
+    settings = hugging_face_config(model.config) | {BLOCK_KEY: block}
+    record = json.dumps(settings, indent=2)
     (folder / "config.json").write_text(record + "\n")
 
 

@@ -3,7 +3,7 @@
     python -m autocoder.train.pretrain.parcel pack RUN/final PARTS --bits 4
     python -m autocoder.train.pretrain.parcel open PARTS CHECKPOINT
 
-Matrices are stored on the grid of blocks of 32 (export/quantise.py): with 4 bits a model that was
+Matrices are stored on the grid of blocks (export/quantise.py): with 4 bits a model that was
 trained through that grid arrives as it will ship, with 8 bits weights to go on from lose about what
 bfloat16 would. Vectors stay float32. Knows files and numpy; trains nothing.
 """
@@ -19,7 +19,7 @@ import numpy as np
 from safetensors.numpy import load_file, save_file
 
 from autocoder.daemon.errors import AutocoderError, ConfigError
-from autocoder.export.quantise import Quantised, quantise
+from autocoder.export.quantise import BLOCK, BLOCK_KEY, Quantised, quantise
 
 WEIGHTS = "model.safetensors"
 PART = "part-{:02}"
@@ -35,9 +35,10 @@ def pack(checkpoint: Path, out: Path, bits: int, part_bytes: int) -> list[Path]:
     except (OSError, TypeError, AttributeError) as error:
         raise ConfigError(f"no float32 weights in {checkpoint}: {error}") from error
     stored: dict[str, np.ndarray] = {"bits": np.array(bits)}
+    block = json.loads((checkpoint / "config.json").read_text()).get(BLOCK_KEY, BLOCK)
     for name, value in tensors.items():
         if value.ndim == 2:
-            grid = quantise(value, bits)
+            grid = quantise(value, bits, block)
             stored |= {f"{name}:packed": grid.packed, f"{name}:scales": grid.scales}
         else:
             stored[name] = value

@@ -27,9 +27,10 @@ class Training:
     """Warm-up, stable, then a linear decay to `final_lr` over the last `decay` share of the steps.
 
     `batch` counts windows over all GPUs. In the decay, `quantise` trains through the 4-bit grid;
-    `quantise_always` from the first step. With `minutes` above 0 the number of steps follows from
-    the measured speed, until the decay begins, so that the run ends in time. `within_documents`
-    keeps attention within each document of a window, as serving has it.
+    `quantise_always` from the first step; `quantisation_block` weights share a scale. With
+    `minutes` above 0 the number of steps follows from the measured speed, until the decay begins,
+    so that the run ends in time. `within_documents` keeps attention within each document of a
+    window, as serving has it.
     """
 
     steps: int = 1000
@@ -45,6 +46,7 @@ class Training:
     clip: float = 1.0
     quantise: bool = True
     quantise_always: bool = False
+    quantisation_block: int = 32
     within_documents: bool = False
     evaluate_every: int = 1000
     checkpoint_every: int = 1000
