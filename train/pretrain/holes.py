@@ -11,11 +11,11 @@ from dataclasses import dataclass
 CLOSERS = re.compile(r"[)\]}\"':;,]+$")
 AFTER_MARK = re.compile(r"[ .(\[,=]")
 SHARES = (
-    ("line_end", 0.42),
-    ("next_lines", 0.14),
-    ("whole_lines", 0.20),
+    ("line_end", 0.38),
+    ("next_lines", 0.13),
+    ("whole_lines", 0.26),
     ("block", 0.12),
-    ("span", 0.12),
+    ("span", 0.11),
 )
 KINDS = tuple(kind for kind, _ in SHARES)
 WEIGHTS = tuple(weight for _, weight in SHARES)
