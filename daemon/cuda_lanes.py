@@ -6,12 +6,15 @@ the lowest, since a step runs all lanes up to the highest that takes part. Knows
 names of documents; knows no arrays, no text.
 """
 
+from bisect import bisect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from autocoder.daemon.cuda_graph import STEPPED
 from autocoder.daemon.engine import REDONE
 from autocoder.daemon.errors import ModelError
 
+WIDTHS = STEPPED[1:]  # one person's few sequences are not worth a step of one lane
 HEAD = 8  # tokens by which lanes are found
 
 Copy = Callable[[int, int], bool]
@@ -117,11 +120,15 @@ class Lanes:
         return (shared, best) if shared else (0, None)
 
     def _begun(self, source: Lane | None, shared: int) -> Lane:
-        """Another lane, with what it shares copied; `source` itself where there is no other."""
+        """Another lane, with what it shares copied; `source` itself where there is no other.
 
-        def worth(lane: Lane) -> tuple[bool, bool, int, int]:
-            replaced = lane.used != self._latest.get(lane.document)
-            return bool(lane.ids), not replaced, lane.used, lane.number
+        Lanes that nobody misses go first, and of them those that make no step wider.
+        """
+
+        def worth(lane: Lane) -> tuple[bool, int, bool, int, int]:
+            missed = bool(lane.ids) and lane.used == self._latest.get(lane.document)
+            width = 0 if missed else bisect(WIDTHS, lane.number)
+            return missed, width, bool(lane.ids), lane.used, lane.number
 
         idle = [lane for lane in self.all if not lane.busy and lane is not source]
         if source is not None and not idle:

@@ -68,6 +68,15 @@ def test_lanes_that_a_later_one_of_the_document_replaced_go_first() -> None:
     assert write(lanes, [1, *PROMPT, 4], "old") == (0, len(PROMPT) + 1)
 
 
+def test_replaced_lanes_are_taken_before_empty_ones_that_would_widen_the_step() -> None:
+    lanes = Lanes(40, 512, lambda source, target: True)
+    for number in range(8):
+        write(lanes, [number, *PROMPT], f"document {number}")
+    write(lanes, [7, *PROMPT[:100], 5], "document 7")  # its sequence before is not missed
+    assert write(lanes, [90, *PROMPT], "new")[0] == 7
+    assert write(lanes, [91, *PROMPT], "newer")[0] == 9
+
+
 def test_the_only_lane_is_rolled_back() -> None:
     lanes = Lanes(1, 512, lambda source, target: True)
     write(lanes, PROMPT)
