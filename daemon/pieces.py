@@ -1,4 +1,5 @@
-"""Tokens of a text that is mostly the text of a moment ago: each line is tokenised once.
+"""Tokens of a text that is mostly the text of a moment ago: each line is tokenised once, and all
+lines above the last one are put together once.
 
 A tokenizer that first cuts a text by a pattern, as ours does before every line break, gives each
 piece the same tokens wherever it stands. So the pieces between breaks that follow a printable ASCII
@@ -8,6 +9,8 @@ tokenizer nothing is known, and it gets the whole text. Knows tokenizers; knows 
 
 import json
 import re
+import threading
+from array import array
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,6 +29,7 @@ PATTERN = "|".join(
 )
 BREAK = re.compile(r"(?<=[!-~])(?=\n)")
 MOST_PIECES = 4000
+MOST_HEADS = 512  # texts above a last line; some 8 KB each
 
 
 @dataclass(frozen=True)
@@ -33,7 +37,7 @@ class Encoded:
     """Token ids, and where in the text each token starts, as the tokenizer reports it."""
 
     ids: list[int]
-    starts: list[int]
+    starts: "array[int]"
 
 
 class Pieces:
@@ -43,18 +47,39 @@ class Pieces:
         self._tokenizer = tokenizer
         self.divides = divisible(tokenizer)
         self._known: dict[str, Encoded] = {}
+        self._heads: dict[str, Encoded] = {}  # the least lately used first
+        self._lock = threading.Lock()
 
     def encode(self, text: str) -> Encoded:
-        """The tokens of a text, no special ones added: those of `tokenizer.encode`."""
+        """The tokens of a text, no special ones added: those of `tokenizer.encode`.
+
+        The result may be given again: do not change it.
+        """
         if not self.divides:
             return self._whole(text)
+        at = last_break(text)
+        if not at:
+            return self._piece(text)
+        head, tail = self._head(text[:at]), self._piece(text[at:])
+        starts = array("I", [at + start for start in tail.starts])
+        return Encoded(head.ids + tail.ids, head.starts + starts)
+
+    def _head(self, text: str) -> Encoded:
+        with self._lock:
+            found = self._heads.pop(text, None) or self._together(text)
+            if len(self._heads) >= MOST_HEADS:
+                del self._heads[next(iter(self._heads))]
+            self._heads[text] = found
+        return found
+
+    def _together(self, text: str) -> Encoded:
         ids: list[int] = []
-        starts: list[int] = []
+        starts = array("I")
         at = 0
         for piece in BREAK.split(text):
             found = self._piece(piece)
             ids += found.ids
-            starts += [at + start for start in found.starts]
+            starts.extend([at + start for start in found.starts])
             at += len(piece)
         return Encoded(ids, starts)
 
@@ -68,7 +93,15 @@ class Pieces:
 
     def _whole(self, text: str) -> Encoded:
         encoding = self._tokenizer.encode(text, add_special_tokens=False)
-        return Encoded(list(encoding.ids), [start for start, _ in encoding.offsets])
+        return Encoded(list(encoding.ids), array("I", [start for start, _ in encoding.offsets]))
+
+
+def last_break(text: str) -> int:
+    """Where the last piece begins: 0, or the last place that BREAK matches."""
+    at = text.rfind("\n")
+    while at > 0 and not "!" <= text[at - 1] <= "~":
+        at = text.rfind("\n", 0, at)
+    return max(at, 0)
 
 
 def divisible(tokenizer: Any) -> bool:

@@ -201,18 +201,22 @@ class PromptBuilder:
         Where tokens are short, the characters let in too many; those in excess go in a block too,
         since one token less at every keystroke would leave nothing of the cache.
         """
+        limit = budget.prefix_tokens
+        ids = self._pieces.encode(prefix[left_edge(prefix, budget.prefix_chars) :]).ids
+        if len(ids) > limit:
+            ids = self._pieces.encode(prefix[self._edge_by_tokens(prefix, budget) :]).ids
+        return ids[-limit:]
+
+    def _edge_by_tokens(self, prefix: str, budget: Budget) -> int:
+        """Where the last `prefix_tokens` tokens of the prefix begin, or up to a quarter later."""
         text, limit = prefix[-budget.prefix_chars :], budget.prefix_tokens
         encoded = self._pieces.encode(text)
-        excess = len(encoded.ids) - limit
-        if excess <= 0:
-            edge = left_edge(prefix, budget.prefix_chars)
-        else:
-            starts, cut = encoded.starts, len(prefix) - len(text)
-            first, last = starts[excess], starts[excess + limit // 4]
-            last = max(last, budget.prefix_chars // 4) if cut else last
-            edge = cut + stable_edge(text, first, last)
-        ids = self._pieces.encode(prefix[edge:]).ids if edge else encoded.ids
-        return ids[-limit:]
+        starts, cut, excess = encoded.starts, len(prefix) - len(text), len(encoded.ids) - limit
+        if excess <= 0:  # cut elsewhere, the same text has fewer tokens
+            return cut
+        first, last = starts[excess], starts[excess + limit // 4]
+        last = max(last, budget.prefix_chars // 4) if cut else last
+        return cut + stable_edge(text, first, last)
 
     def assemble(
         self,

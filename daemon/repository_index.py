@@ -1,7 +1,8 @@
 """What the source files around a document say: n-grams of their tokens, to draw guesses from.
 
 Only files of the document's own language within its repository (`source_files`), bounded in tokens,
-read in a thread of low priority that waits while a request runs; no request ever waits for it.
+read in a thread of low priority that waits until nothing has been asked for a moment; no request
+ever waits for it.
 Nothing leaves memory, and guesses never change an answer, only the time it takes.
 
 Knows files and token ids; knows no model.
@@ -25,7 +26,8 @@ MOST_TOKENS = 400_000
 MOST_REPOSITORIES = 3
 MOST_ROOTS = 1000  # folders whose repository is remembered
 AGAIN_AFTER_S = 300.0
-BLOCK = 8_000  # characters that are tokenised between two looks at whether a request runs
+BLOCK = 2_000  # characters tokenised between two looks, in a millisecond that stops other threads
+QUIET_S = 0.1  # without a request, before a block is read
 NICENESS = 15
 
 
@@ -49,6 +51,7 @@ class RepositoryIndex:
         self._roots: dict[Path, Path | None] = {}
         self._idle = threading.Event()
         self._idle.set()
+        self._left = float("-inf")  # when the last request ended
         self._thread: threading.Thread | None = None
 
     def around(self, path: str | None, language: str) -> Ngrams | None:
@@ -69,6 +72,7 @@ class RepositoryIndex:
 
     def idle(self) -> None:
         """No request runs."""
+        self._left = time.monotonic()
         self._idle.set()
 
     def wait(self, patience_s: float) -> None:
@@ -119,9 +123,17 @@ class RepositoryIndex:
             text = ""
         ids: list[int] = []
         for block in blocks(text):
-            self._idle.wait()
+            self._wait_for_quiet()
             ids += self._encode(block)
         return np.asarray([*ids, GAP], np.int32)
+
+    def _wait_for_quiet(self) -> None:
+        while True:
+            self._idle.wait()
+            missing = self._left + QUIET_S - time.monotonic()
+            if missing <= 0:
+                return
+            time.sleep(missing)
 
 
 def blocks(text: str) -> Iterator[str]:

@@ -23,6 +23,7 @@ def main(arguments: Sequence[str]) -> int:
     settings = Settings(
         name=options.name,
         quantisation=options.quantise,
+        block=options.block,
         context=options.context,
         licence=options.licence,
         sample=_read(options.sample),
@@ -61,6 +62,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--name", help="the model's name (default: the checkpoint folder's)")
     parser.add_argument(
         "--quantise", choices=("int4", "int8", "none"), default="int4", help="weights (int4)"
+    )
+    parser.add_argument(
+        "--block", type=int, choices=(16, 32, 64, 128), help="weights that share a scale"
     )
     parser.add_argument("--context", type=int, help="cap on the context, in tokens")
     parser.add_argument("--licence", help="the weights' licence, for the manifest")

@@ -39,10 +39,12 @@ TOKENIZER = "tokenizer.json"
 @dataclass(frozen=True)
 class Settings:
     """How to export. `sample` is source text to measure the quantisation's loss on (None: a
-    built-in one); `context` caps the checkpoint's own."""
+    built-in one); `context` caps the checkpoint's own; `block` weights share a scale (None: as
+    many as the checkpoint was trained for)."""
 
     name: str | None = None
     quantisation: str = "int4"
+    block: int | None = None
     context: int | None = None
     licence: str | None = None
     sample: str | None = None
@@ -74,7 +76,7 @@ def export(source: str, out: Path, settings: Settings | None = None) -> ModelFol
 def build(checkpoint: Checkpoint, folder: Path, scratch: Path, settings: Settings) -> None:
     """Write every file of the model folder, verifying before the manifest is written."""
     graph = decoder(checkpoint, settings.fusions)
-    grids = quantise_constants(graph, settings.quantisation, checkpoint.block)
+    grids = quantise_constants(graph, settings.quantisation, settings.block or checkpoint.block)
     write_graphs(graph, grids, folder, checkpoint.architecture.kind, scratch)
     checkpoint.tokenizer.save(str(folder / TOKENIZER), pretty=False)
     exact = scratch / "exact.onnx"

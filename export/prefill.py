@@ -1,7 +1,7 @@
 """The CPU's graph for many tokens at once: products in int8, one scale a row and a column.
 
-MatMulNBits multiplies blocks of weights with a scale each, which suits one token; from about sixteen
-tokens on, whole rows in int8 are two to three times as fast (tests/benchmarks/prefill_graph.py).
+MatMulNBits multiplies blocks of weights with a scale each, which suits one token; from about
+sixteen on, whole rows in int8 are two to three times as fast (tests/benchmarks/prefill_graph.py).
 Activations are scaled to 127 row by row as they come, so a token's result does not depend on which
 others share its pass. The int8 weights are not stored: `daemon/engine_prefill.py` makes them from
 the blocks at load, from the places that `cpu-prefill.json` lists. The head keeps its blocks, for

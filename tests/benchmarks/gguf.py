@@ -59,6 +59,7 @@ def main(arguments: Sequence[str]) -> int:
 def write(decoder: Decoder, path: Path, kind: str = "q4_0") -> Path:
     """Write the file: header, metadata, the tensors' table, then their data; returns its path."""
     tensors = {name: (weight, *_encoded(weight, kind)) for name, weight in _tensors(decoder)}
+    path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("wb") as file:
         settings = _metadata(decoder, kind)
         file.write(b"GGUF" + struct.pack("<IQQ", VERSION, len(tensors), len(settings)))

@@ -8,7 +8,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 
 from autocoder.daemon import model_folder
 from autocoder.daemon.loading import load_tokenizer
-from autocoder.daemon.pieces import BREAK, MOST_PIECES, Pieces
+from autocoder.daemon.pieces import BREAK, MOST_HEADS, MOST_PIECES, Pieces
 
 SOURCES = sorted(Path(__file__).parents[1].rglob("*.py"))[:25]
 ODD = "a\n\n \t\r\n\r\n  b \n x\u00a0\n\u2028\ny\x1c\nz\x85\n<eos>\n\n\n\u00e9\n\ud7ff\n)\n \n\t\n"
@@ -28,7 +28,7 @@ def pieces(tokenizer: Tokenizer) -> Pieces:
 def assert_alike(pieces: Pieces, tokenizer: Tokenizer, text: str) -> None:
     encoding, encoded = tokenizer.encode(text, add_special_tokens=False), pieces.encode(text)
     assert encoded.ids == encoding.ids
-    assert encoded.starts == [start for start, _ in encoding.offsets]
+    assert list(encoded.starts) == [start for start, _ in encoding.offsets]
 
 
 def test_the_bundled_tokenizer_is_known(pieces: Pieces) -> None:
@@ -71,6 +71,17 @@ def test_what_was_seen_is_not_tokenised_again(tokenizer: Tokenizer) -> None:
 def test_memory_is_bounded(pieces: Pieces) -> None:
     pieces.encode("".join(f"line_{number}\n" for number in range(MOST_PIECES + 100)))
     assert len(pieces._known) <= MOST_PIECES
+    for number in range(MOST_HEADS + 10):
+        pieces.encode(f"head_{number}\nlast")
+    assert len(pieces._heads) <= MOST_HEADS
+
+
+def test_all_above_the_last_line_is_put_together_once(pieces: Pieces) -> None:
+    once = pieces.encode("def f(a):\n    b = a\n    ret")
+    before = {text: id(found) for text, found in pieces._heads.items()}
+    again = pieces.encode("def f(a):\n    b = a\n    return b")
+    assert before == {text: id(found) for text, found in pieces._heads.items()}
+    assert again.ids[: len(once.ids) - 1] == once.ids[:-1]
 
 
 def test_another_tokenizer_gets_the_whole_text() -> None:
