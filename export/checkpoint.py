@@ -32,7 +32,7 @@ _BUFFERS = ("inv_freq", "attn.bias", "attn.masked_bias")  # old checkpoints hold
 class Checkpoint:
     """`model` is in float32 and evaluation mode; `card` is the folder's card.json, if any:
     `licence`, `training`, `results` for the manifest. `block` is how many weights share a scale
-    where the model ships in blocks: what it was trained for (`quantisation_block`), else 32."""
+    of the grid that it was trained through (`quantisation_block`), else 32."""
 
     folder: Path
     model: Any

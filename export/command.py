@@ -64,7 +64,7 @@ def _parser() -> argparse.ArgumentParser:
         "--quantise", choices=("int4", "int8", "none"), default="int4", help="weights (int4)"
     )
     parser.add_argument(
-        "--block", type=int, choices=(16, 32, 64, 128), help="weights that share a scale"
+        "--block", type=int, choices=(32, 64, 128), default=32, help="weights with one scale (32)"
     )
     parser.add_argument("--context", type=int, help="cap on the context, in tokens")
     parser.add_argument("--licence", help="the weights' licence, for the manifest")

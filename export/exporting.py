@@ -27,7 +27,7 @@ from autocoder.export.handed_over import products, record
 from autocoder.export.optimum_model import trace
 from autocoder.export.prefill import made_at_load, prefill_graph, prefilled
 from autocoder.export.providers import CPU, CUDA, EXACT, Provider, for_provider, quantise_constants
-from autocoder.export.quantise import Quantised
+from autocoder.export.quantise import BLOCK, Quantised
 from autocoder.export.rewrite import Fusions, Shape, rewrite
 from autocoder.export.verify import Bounds, Report, verify
 from autocoder.export.weights import WeightsFile
@@ -39,12 +39,11 @@ TOKENIZER = "tokenizer.json"
 @dataclass(frozen=True)
 class Settings:
     """How to export. `sample` is source text to measure the quantisation's loss on (None: a
-    built-in one); `context` caps the checkpoint's own; `block` weights share a scale (None: as
-    many as the checkpoint was trained for)."""
+    built-in one); `context` caps the checkpoint's own; `block` weights share a scale."""
 
     name: str | None = None
     quantisation: str = "int4"
-    block: int | None = None
+    block: int = BLOCK
     context: int | None = None
     licence: str | None = None
     sample: str | None = None
@@ -76,7 +75,8 @@ def export(source: str, out: Path, settings: Settings | None = None) -> ModelFol
 def build(checkpoint: Checkpoint, folder: Path, scratch: Path, settings: Settings) -> None:
     """Write every file of the model folder, verifying before the manifest is written."""
     graph = decoder(checkpoint, settings.fusions)
-    grids = quantise_constants(graph, settings.quantisation, settings.block or checkpoint.block)
+    trained = checkpoint.block
+    grids = quantise_constants(graph, settings.quantisation, settings.block, trained)
     write_graphs(graph, grids, folder, checkpoint.architecture.kind, scratch)
     checkpoint.tokenizer.save(str(folder / TOKENIZER), pretty=False)
     exact = scratch / "exact.onnx"

@@ -6,12 +6,13 @@ the provider's type. Knows no layers: only MatMul and Gather with constant weigh
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from onnx import NodeProto, TensorProto, ValueInfoProto, helper
 
 from autocoder.export.graph import MICROSOFT, DecoderGraph
-from autocoder.export.quantise import KINDS, Quantised, quantise
+from autocoder.export.quantise import BLOCK, KINDS, Quantised, quantise
 
 
 @dataclass(frozen=True)
@@ -31,23 +32,29 @@ CUDA = Provider("cuda", TensorProto.FLOAT16, 0, False)
 EXACT = Provider("exact", TensorProto.FLOAT, 1, True)
 
 
-def quantise_constants(graph: DecoderGraph, kind: str, block: int) -> dict[str, Quantised]:
+def quantise_constants(
+    graph: DecoderGraph, kind: str, block: int = BLOCK, trained: int = BLOCK
+) -> dict[str, Quantised]:
     """The grids of every weight that a MatMul multiplies by; the table of a tied embedding too.
 
-    Keys are the names of constants; a matrix (K, N) of a MatMul is quantised as (N, K).
-    Returns nothing for kind `none`.
+    In blocks of `block`, at the values of blocks of `trained` where those are larger. Keys are the
+    names of constants; a matrix (K, N) of a MatMul is quantised as (N, K). Returns nothing for
+    kind `none`.
     """
     if kind not in KINDS:
         return {}
-    bits, grids = KINDS[kind], {}
+
+    def on_grid(weights: Any) -> Quantised:
+        return quantise(weights, KINDS[kind], max(block, trained)).divided(block)
+
+    grids = {}
     for node in graph.nodes:
         if node.op_type == "MatMul" and node.input[1] in graph.constants:
-            grids[node.input[1]] = quantise(graph.constants[node.input[1]].T, bits, block)
+            grids[node.input[1]] = on_grid(graph.constants[node.input[1]].T)
     if "embedding.weight" in graph.constants:
         table = graph.constants["embedding.weight"]
         tied = np.array_equal(table, graph.constants["logits.weight"].T)
-        own = grids["logits.weight"] if tied else quantise(table, bits, block)
-        grids["embedding.weight"] = own
+        grids["embedding.weight"] = grids["logits.weight"] if tied else on_grid(table)
     return grids
 
 

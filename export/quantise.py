@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from autocoder.daemon.errors import ConfigError
 
-BLOCK = 32  # where a checkpoint's config.json names no `quantisation_block`
+BLOCK = 32  # where a checkpoint's config.json names no `quantisation_block`, and what ships
 BLOCK_KEY = "quantisation_block"  # its name in config.json
 KINDS = {"int4": 4, "int8": 8}
 
@@ -46,6 +46,11 @@ class Quantised:
     @property
     def columns(self) -> int:
         return int(self.scales.shape[1]) * self.block
+
+    def divided(self, block: int) -> "Quantised":
+        """The same values in smaller blocks, which share their scales."""
+        packed = self.packed.reshape(self.rows, -1, block * self.bits // 8)
+        return Quantised(self.bits, packed, np.repeat(self.scales, self.block // block, axis=1))
 
     def dequantised(self) -> NDArray[np.float32]:
         """The (N, K) float32 values that the kernels compute with."""

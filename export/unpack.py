@@ -94,6 +94,20 @@ def read(graph: Path) -> Stored:
     return Stored(constants, gains, epsilon, blocks.pop() if blocks else BLOCK)
 
 
+def trained_block(stored: Stored) -> int:
+    """The block of the grid that the values lie on: larger than what is stored where, in every
+    weight, neighbouring blocks have the same scale."""
+    scales = [value for name, value in stored.constants.items() if name.endswith(".scales")]
+    block = stored.block
+    while scales and all(_in_pairs(each) for each in scales):
+        scales, block = [each[:, ::2] for each in scales], 2 * block
+    return block
+
+
+def _in_pairs(scales: Array) -> bool:
+    return scales.shape[1] % 2 == 0 and np.array_equal(scales[:, ::2], scales[:, 1::2])
+
+
 def parameters(stored: Stored, model: ModelFolder) -> dict[str, Array]:
     """Hugging Face's names → float32 values; no head of its own where it is the embedding."""
     sizes = model.architecture
@@ -152,7 +166,7 @@ def config(
         "eos_token_id": _token_ids(model).get(end),
         "torch_dtype": dtype,
         "dtype": dtype,
-        BLOCK_KEY: stored.block,
+        BLOCK_KEY: trained_block(stored),
     }
 
 

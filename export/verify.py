@@ -94,7 +94,7 @@ def verify(
     original = [torch_logits(checkpoint.model, ids) for ids in windows]
     grid = next(iter(grids.values()), None)
     if grid is not None:
-        put_on_grid(checkpoint.model, grid.bits, grid.block)
+        put_on_grid(checkpoint.model, grid.bits, max(grid.block, checkpoint.block))
     reference = [torch_logits(checkpoint.model, ids) for ids in windows]
     capacity = checkpoint.context
     sessions = {

@@ -121,7 +121,7 @@ def _encoded(weight: Weight, kind: str) -> tuple[int, bytes]:
     """The type and the bytes of one tensor; vectors stay float32."""
     if not isinstance(weight, Quantised) or kind == "f32":
         return F32, dense(weight).astype("<f4").tobytes()
-    weight = _in_small_blocks(weight)
+    weight = weight.divided(BLOCK)
     steps = _steps(weight)
     if kind == "q4_0":
         if weight.bits != 4:
@@ -131,13 +131,6 @@ def _encoded(weight: Weight, kind: str) -> tuple[int, bytes]:
         stored = (steps.astype(np.int16) - (1 << (weight.bits - 1))).astype(np.int8).view(np.uint8)
     scales = weight.scales.astype("<f2")[..., None].view(np.uint8)
     return TENSOR_TYPES[kind], np.concatenate([scales, stored], axis=-1).tobytes()
-
-
-def _in_small_blocks(grid: Quantised) -> Quantised:
-    """The same values in blocks of 32, with scales repeated."""
-    times = grid.block // BLOCK
-    packed = grid.packed.reshape(grid.rows, -1, BLOCK * grid.bits // 8)
-    return Quantised(grid.bits, packed, np.repeat(grid.scales, times, axis=1))
 
 
 def _steps(grid: Quantised) -> NDArray[np.uint8]:

@@ -31,13 +31,14 @@ def untied(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     return folder / "checkpoint", folder / "checkpoint-model"
 
 
-def compare(checkpoint: Path, model: Path, again: Path) -> None:
+def compare(checkpoint: Path, model: Path, again: Path, block: int = BLOCK) -> None:
     """The unpacked checkpoint computes what was shipped, and exports to the same files."""
     unpack(model, again)
     assert torch.allclose(logits(again), logits(checkpoint, on_grid=True), atol=1e-5)
     config = json.loads((again / "config.json").read_text())
     assert config["rope_theta"] == config["rope_parameters"]["rope_theta"] == 50_000
-    export(str(again), again.with_name("exported-again"), Settings(name=checkpoint.name))
+    settings = Settings(name=checkpoint.name, block=block)
+    export(str(again), again.with_name("exported-again"), settings)
     first, second = map(model_folder.load, (model, again.with_name("exported-again")))
     assert first.files == second.files
     assert first.prompt == second.prompt and first.context == second.context
@@ -70,15 +71,17 @@ def test_a_head_of_its_own_comes_along(untied: tuple[Path, Path], tmp_path: Path
     compare(*untied, tmp_path / "again")
 
 
-def test_larger_blocks_come_along(tmp_path: Path) -> None:
+@pytest.mark.parametrize("shipped", [32, 64])
+def test_larger_blocks_come_along(shipped: int, tmp_path: Path) -> None:
     checkpoint = make_checkpoint(tmp_path / "checkpoint", train_steps=10, hidden=256)
     config = json.loads((checkpoint / "config.json").read_text())
     (checkpoint / "config.json").write_text(json.dumps(config | {BLOCK_KEY: 64}))
-    model = export(str(checkpoint), tmp_path / "checkpoint-model")
+    settings = Settings(name="checkpoint", block=shipped)
+    model = export(str(checkpoint), tmp_path / "checkpoint-model", settings)
     graph = onnx.load(str(model.graph("cpu")), load_external_data=False).graph
     products = [node for node in graph.node if node.op_type == "MatMulNBits"]
-    assert {attribute(node, "block_size") for node in products} == {64}
-    compare(checkpoint, model.path, tmp_path / "again")
+    assert {attribute(node, "block_size") for node in products} == {shipped}
+    compare(checkpoint, model.path, tmp_path / "again", shipped)
     assert json.loads((tmp_path / "again/config.json").read_text())[BLOCK_KEY] == 64
 
 
