@@ -66,7 +66,9 @@ class Pieces:
 
     def _head(self, text: str) -> Encoded:
         with self._lock:
-            found = self._heads.pop(text, None) or self._together(text)
+            found = self._heads.pop(text, None)
+        found = found or self._together(text)
+        with self._lock:
             if len(self._heads) >= MOST_HEADS:
                 del self._heads[next(iter(self._heads))]
             self._heads[text] = found

@@ -201,22 +201,15 @@ class PromptBuilder:
         Where tokens are short, the characters let in too many; those in excess go in a block too,
         since one token less at every keystroke would leave nothing of the cache.
         """
-        limit = budget.prefix_tokens
-        ids = self._pieces.encode(prefix[left_edge(prefix, budget.prefix_chars) :]).ids
-        if len(ids) > limit:
-            ids = self._pieces.encode(prefix[self._edge_by_tokens(prefix, budget) :]).ids
-        return ids[-limit:]
-
-    def _edge_by_tokens(self, prefix: str, budget: Budget) -> int:
-        """Where the last `prefix_tokens` tokens of the prefix begin, or up to a quarter later."""
-        text, limit = prefix[-budget.prefix_chars :], budget.prefix_tokens
-        encoded = self._pieces.encode(text)
-        starts, cut, excess = encoded.starts, len(prefix) - len(text), len(encoded.ids) - limit
-        if excess <= 0:  # cut elsewhere, the same text has fewer tokens
-            return cut
-        first, last = starts[excess], starts[excess + limit // 4]
-        last = max(last, budget.prefix_chars // 4) if cut else last
-        return cut + stable_edge(text, first, last)
+        limit, start = budget.prefix_tokens, left_edge(prefix, budget.prefix_chars)
+        encoded = self._pieces.encode(prefix[start:])
+        excess = len(encoded.ids) - limit
+        if excess > 0:
+            first, last = encoded.starts[excess], encoded.starts[excess + limit // 4]
+            latest = max(start + last, len(prefix) - budget.prefix_chars * 3 // 4)
+            edge = stable_edge(prefix, start + first, latest if start else last)
+            encoded = self._pieces.encode(prefix[edge:])
+        return encoded.ids[-limit:]
 
     def assemble(
         self,
