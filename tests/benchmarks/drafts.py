@@ -27,7 +27,7 @@ ROOT = Path(__file__).parents[2]
 FILES = [ROOT / "train/pretrain/model.py", ROOT / "clients/client.py", ROOT / "export/rewrite.py"]
 HOLES = 4  # in each file
 PASSAGES = 8
-LASTING = 24  # tokens of a continuation at least: the first pass guesses nothing
+LASTING = 8  # tokens of a continuation at least, a line: the first pass guesses nothing
 CHARACTERS = 500  # of a passage at least, to the end of a line
 
 
@@ -88,7 +88,8 @@ def repeated(files: Sequence[Path]) -> list[Complete]:
         for number in range(PASSAGES):
             start = text.find("\n\n\n", len(text) * number // PASSAGES) + 3
             passage = text[start : text.find("\n", start + CHARACTERS) + 1]
-            found.append(request(passage * 3 + passage[: len(passage) // 3]))
+            if len(passage) >= CHARACTERS:  # none begins behind the last definition
+                found.append(request(passage * 3 + passage[: len(passage) // 3]))
     return found
 
 
