@@ -223,7 +223,8 @@ def test_repeated_text_takes_few_passes(guessing: ModelCompleter, monkeypatch: A
     passes = []
     run = LiveSequence._run
     monkeypatch.setattr(LiveSequence, "_run", lambda *given: passes.append(1) or run(*given))
-    request = Complete(REPEATED * 8, language="python", max_lines=0, max_tokens=64)
+    line = "    report(total, number, values, average=total / max(1, len(values)), name=None)\n"
+    request = Complete((REPEATED + line) * 6 + REPEATED + line[:11], language="python")
     answer = guessing.complete(request, never)
     assert answer.generated_tokens >= 10
     assert len(passes) - answer.prompt_tokens // 64 < answer.generated_tokens / 2
