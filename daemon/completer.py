@@ -48,7 +48,8 @@ class Source:
     @staticmethod
     def of(request: Complete) -> "Source":
         language = request.language or (language_of(request.path) if request.path else None)
-        line_end = "\r\n" if "\r\n" in request.prefix else "\n"
+        breaks = request.prefix if "\n" in request.prefix else request.suffix
+        line_end = "\r\n" if "\r\n" in breaks else "\n"
         prefix, suffix = (
             clean(text).replace("\r\n", "\n") for text in (request.prefix, request.suffix)
         )

@@ -1,8 +1,8 @@
 """What the source files around a document say: n-grams of their tokens, to draw guesses from.
 
 Only files of the document's own language within its repository (`source_files`), bounded in tokens,
-read in a thread of low priority that waits until nothing has been asked for a moment; no request
-ever waits for it.
+read in a thread of low priority that waits until nothing has been asked for a moment, a second at
+most; no request ever waits for it.
 Nothing leaves memory, and guesses never change an answer, only the time it takes.
 
 Knows files and token ids; knows no model.
@@ -28,6 +28,7 @@ MOST_ROOTS = 1000  # folders whose repository is remembered
 AGAIN_AFTER_S = 300.0
 BLOCK = 2_000  # characters tokenised between two looks, in a millisecond that stops other threads
 QUIET_S = 0.1  # without a request, before a block is read
+PATIENCE_S = 1.0  # that a block waits for such a moment, while requests follow each other
 NICENESS = 15
 
 
@@ -128,8 +129,9 @@ class RepositoryIndex:
         return np.asarray([*ids, GAP], np.int32)
 
     def _wait_for_quiet(self) -> None:
-        while True:
-            self._idle.wait()
+        end = time.monotonic() + PATIENCE_S
+        while time.monotonic() < end:
+            self._idle.wait(PATIENCE_S)
             missing = self._left + QUIET_S - time.monotonic()
             if missing <= 0:
                 return

@@ -21,7 +21,7 @@ from autocoder.daemon.model_folder import Architecture
 from autocoder.daemon.prompt import PromptFormat
 from autocoder.export.families import Family, family_of
 from autocoder.export.prompts import prompt_format
-from autocoder.export.quantise import BLOCK, BLOCK_KEY
+from autocoder.export.quantise import BLOCK, trained_block
 from autocoder.export.rewrite import Rotary
 
 CARD = "card.json"
@@ -75,7 +75,7 @@ def load_checkpoint(source: str, *, context: int | None = None) -> Checkpoint:
         context=min(config.max_position_embeddings, context or config.max_position_embeddings),
         prompt=prompt,
         card=card,
-        block=int(record.get(BLOCK_KEY, BLOCK)),
+        block=trained_block(record),
     )
 
 

@@ -10,6 +10,7 @@ trick of llama.cpp's Q4_0).
 The int8 grid is the same with 128 in place of 8 and 255 in place of 15.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +21,7 @@ from autocoder.daemon.errors import ConfigError
 
 BLOCK = 32  # where a checkpoint's config.json names no `quantisation_block`, and what ships
 BLOCK_KEY = "quantisation_block"  # its name in config.json
+BLOCKS = (32, 64, 128, 256)
 KINDS = {"int4": 4, "int8": 8}
 
 
@@ -67,7 +69,7 @@ def quantise(weights: NDArray[Any], bits: int = 4, block: int = BLOCK) -> Quanti
     if weights.shape[1] % block:
         raise ConfigError(
             f"a weight matrix of input width {weights.shape[1]} does not divide into blocks of "
-            f"{block}; export with --quantise none"
+            f"{block}; export with a smaller --block, or with --quantise none"
         )
     zero = _zero(bits)
     blocks = np.ascontiguousarray(weights, dtype=np.float32).reshape(len(weights), -1, block)
@@ -76,6 +78,14 @@ def quantise(weights: NDArray[Any], bits: int = 4, block: int = BLOCK) -> Quanti
     steps = np.clip(np.round(blocks / safe) + zero, 0, 2 * zero - 1)
     steps = np.where(scales[..., None] == 0, zero, steps)
     return Quantised(bits, _pack(steps.astype(np.uint8), bits), scales)
+
+
+def trained_block(config: Mapping[str, Any]) -> int:
+    """What a checkpoint's config.json says of its grid. Raises ConfigError for nonsense."""
+    block = config.get(BLOCK_KEY, BLOCK)
+    if isinstance(block, bool) or block not in BLOCKS:
+        raise ConfigError(f"config.json: {BLOCK_KEY} = {block!r} must be one of {BLOCKS}")
+    return int(block)
 
 
 def _zero(bits: int) -> np.float32:

@@ -23,7 +23,7 @@ from autocoder.daemon.model_folder import ModelFolder
 from autocoder.export.checkpoint import CARD
 from autocoder.export.graph import Array, attribute
 from autocoder.export.prompts import RECORD
-from autocoder.export.quantise import BLOCK, BLOCK_KEY, Quantised
+from autocoder.export.quantise import BLOCK, BLOCK_KEY, BLOCKS, Quantised
 
 BUNDLED = "bundled"  # the command's word for the shipped model
 _THETA_DIGITS = 6
@@ -94,12 +94,12 @@ def read(graph: Path) -> Stored:
     return Stored(constants, gains, epsilon, blocks.pop() if blocks else BLOCK)
 
 
-def trained_block(stored: Stored) -> int:
+def block_of_values(stored: Stored) -> int:
     """The block of the grid that the values lie on: larger than what is stored where, in every
     weight, neighbouring blocks have the same scale."""
     scales = [value for name, value in stored.constants.items() if name.endswith(".scales")]
     block = stored.block
-    while scales and all(_in_pairs(each) for each in scales):
+    while scales and 2 * block in BLOCKS and all(_in_pairs(each) for each in scales):
         scales, block = [each[:, ::2] for each in scales], 2 * block
     return block
 
@@ -166,7 +166,7 @@ def config(
         "eos_token_id": _token_ids(model).get(end),
         "torch_dtype": dtype,
         "dtype": dtype,
-        BLOCK_KEY: trained_block(stored),
+        BLOCK_KEY: block_of_values(stored),
     }
 
 

@@ -19,7 +19,7 @@ from onnx import numpy_helper
 from autocoder.daemon.errors import ConfigError
 from autocoder.daemon.model_folder import Architecture, load
 from autocoder.export.graph import attribute
-from autocoder.export.quantise import BLOCK, BLOCK_KEY, KINDS, Quantised, quantise
+from autocoder.export.quantise import KINDS, Quantised, quantise, trained_block
 
 Weight = Quantised | NDArray[np.float32]
 
@@ -115,7 +115,7 @@ def _from_checkpoint(folder: Path) -> Decoder:
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     if config.get("model_type") != "llama" or not config.get("tie_word_embeddings"):
         raise ConfigError(f"{folder}: only Llama-type checkpoints with a tied head are compared")
-    heads, block = config["num_attention_heads"], config.get(BLOCK_KEY, BLOCK)
+    heads, block = config["num_attention_heads"], trained_block(config)
     weights: dict[str, Weight] = {}
     for name, value in load_file(folder / "model.safetensors").items():
         wide = value.astype(np.float32)

@@ -275,6 +275,7 @@ def test_junk_is_answered(completer_of: Make, prefix: str, suffix: str) -> None:
 def test_text_with_carriage_returns_gets_them_back(completer_of: Make) -> None:
     completer = completer_of("\n    return 1")
     assert one(completer, "x = 1\r\ndef f():", "\r\n") == "\r\n    return 1"
+    assert one(completer, "def f():", "\r\n\r\nx = 1") == "\r\n    return 1"  # the first line
 
 
 def test_the_budget_is_cut_to_the_context() -> None:

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from autocoder.daemon.errors import ConfigError
-from autocoder.export.quantise import BLOCK, quantise
+from autocoder.export.quantise import BLOCK, BLOCK_KEY, quantise, trained_block
 from autocoder.train.pretrain.fake_quantise import to_grid
 
 
@@ -64,6 +64,21 @@ def test_training_and_export_share_the_grid(block: int) -> None:
         quantise(weights, block=block).dequantised(),
         to_grid(torch.from_numpy(weights), block).numpy(),
     )
+
+
+@pytest.mark.parametrize("block", ["x", None, 0, -1, True, 16, 48, 32.5])
+def test_a_checkpoint_with_a_nonsensical_block_is_refused(block: object) -> None:
+    with pytest.raises(ConfigError, match="quantisation_block"):
+        trained_block({BLOCK_KEY: block})
+
+
+def test_smaller_blocks_hold_the_same_values() -> None:
+    weights = np.random.default_rng(3).normal(0, 0.1, (24, 256)).astype(np.float32)
+    large = quantise(weights, 4, 64)
+    small = large.divided(32)
+    assert small.block == 32 and np.array_equal(small.dequantised(), large.dequantised())
+    again = quantise(large.dequantised(), 4, 32)  # a new scale for each: not the same at all
+    assert not np.array_equal(again.dequantised(), large.dequantised())
 
 
 def test_a_width_that_32_does_not_divide_is_refused() -> None:

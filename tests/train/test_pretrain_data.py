@@ -174,7 +174,7 @@ def test_the_first_slice_that_fails_ends_the_preparing(
     with lzma.open(broken, "wt") as out:
         out.write("no JSON\n")
     write_shard(good, 40)
-    with pytest.raises(json.JSONDecodeError):
+    with pytest.raises(ConfigError, match="is damaged"):
         prepare([broken, good], tmp_path, tokenizer_file, epochs=3, length=33, workers=1)
     assert len(list(tmp_path.glob("*.npy"))) < 3 * 32
 
@@ -246,6 +246,17 @@ def test_more_times_than_shards_is_an_error_that_says_so(tmp_path: Path) -> None
     write_shard(tmp_path / "wide/0000.jsonl.xz", 3, "Wide")
     with pytest.raises(ConfigError, match="3 times needs as many shards"):
         sow([str(tmp_path / "lessons"), str(tmp_path / "wide"), "-o", str(tmp_path / "out")])
+
+
+def test_sowing_refuses_what_it_would_overwrite_and_no_times(tmp_path: Path) -> None:
+    for name in ("lessons", "wide"):
+        write_shard(tmp_path / f"{name}/0000.jsonl.xz", 2)
+    folders = [str(tmp_path / "lessons"), str(tmp_path / "wide")]
+    with pytest.raises(ConfigError, match="would be read and overwritten"):
+        sow([*folders, "-o", str(tmp_path / "wide"), "--times", "1"])
+    for times in ("0", "-1"):
+        with pytest.raises(ConfigError, match="times needs"):
+            sow([*folders, "-o", str(tmp_path / "out"), "--times", times])
 
 
 def test_a_plain_sample_is_control_text_end(builder: PromptBuilder) -> None:

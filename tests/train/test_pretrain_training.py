@@ -224,6 +224,14 @@ def test_a_wrong_recipe_is_named(tmp_path: Path) -> None:
         recipes.load(tmp_path / "none.toml")
 
 
+@pytest.mark.parametrize("block", [48, 0, -1, 128])
+def test_a_grid_that_does_not_fit_is_named_before_the_training(tmp_path: Path, block: int) -> None:
+    path = tmp_path / "recipe.toml"
+    path.write_text(f"[model]\nhidden_size = 320\n[training]\nquantisation_block = {block}\n")
+    with pytest.raises(ConfigError, match=f"quantisation_block = {block}"):
+        recipes.load(path)
+
+
 def test_the_recipes_that_come_along_are_valid() -> None:
     folder = Path(recipes.__file__).parents[1] / "recipes"
     for name in ("pretrain-60m", "stage2", "stage3"):

@@ -11,7 +11,7 @@ import random
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from autocoder.daemon.errors import ConfigError
+from autocoder.daemon.errors import AutocoderError, ConfigError
 from autocoder.train.pretrain.prepare import documents
 
 Document = dict[str, str]
@@ -75,4 +75,7 @@ def main(arguments: Sequence[str]) -> int:
 if __name__ == "__main__":
     import sys
 
-    sys.exit(main(sys.argv[1:]))
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except AutocoderError as error:
+        sys.exit(f"autocoder.train.pretrain.mix: {error}")

@@ -19,7 +19,7 @@ import numpy as np
 from safetensors.numpy import load_file, save_file
 
 from autocoder.daemon.errors import AutocoderError, ConfigError
-from autocoder.export.quantise import BLOCK, BLOCK_KEY, Quantised, quantise
+from autocoder.export.quantise import Quantised, quantise, trained_block
 
 WEIGHTS = "model.safetensors"
 PART = "part-{:02}"
@@ -35,7 +35,7 @@ def pack(checkpoint: Path, out: Path, bits: int, part_bytes: int) -> list[Path]:
     except (OSError, TypeError, AttributeError) as error:
         raise ConfigError(f"no float32 weights in {checkpoint}: {error}") from error
     stored: dict[str, np.ndarray] = {"bits": np.array(bits)}
-    block = json.loads((checkpoint / "config.json").read_text()).get(BLOCK_KEY, BLOCK)
+    block = trained_block(json.loads((checkpoint / "config.json").read_text()))
     for name, value in tensors.items():
         if value.ndim == 2:
             grid = quantise(value, bits, block)

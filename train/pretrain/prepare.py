@@ -23,6 +23,7 @@ from pathlib import Path
 import numpy as np
 from tokenizers import Tokenizer
 
+from autocoder.daemon.errors import ConfigError
 from autocoder.daemon.prompt import Context, PromptBuilder
 from autocoder.train.pretrain.neighbours import neighbours_of
 from autocoder.train.pretrain.renaming import Renaming
@@ -61,10 +62,13 @@ def documents(shard: Path, part: int = 0, parts: int = 1) -> Iterator[dict[str, 
     An unpacked `NNNN.jsonl` beside the shard is read instead: all slices would unpack it anew.
     """
     plain = unpacked(shard)
-    with plain.open("rb") if plain.exists() else lzma.open(shard, "rb") as lines:
-        for number, line in enumerate(lines):
-            if number % parts == part:
-                yield json.loads(line)
+    try:
+        with plain.open("rb") if plain.exists() else lzma.open(shard, "rb") as lines:
+            for number, line in enumerate(lines):
+                if number % parts == part:
+                    yield json.loads(line)
+    except (lzma.LZMAError, EOFError, ValueError) as error:
+        raise ConfigError(f"{shard} is damaged ({error}); make it anew") from error
 
 
 def unpacked(shard: Path) -> Path:

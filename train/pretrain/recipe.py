@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from autocoder.daemon.errors import ConfigError
+from autocoder.export.quantise import BLOCKS
 from autocoder.train.pretrain.model import ModelConfig
 from autocoder.train.pretrain.samples import Mixture
 
@@ -73,7 +74,20 @@ def load(path: Path) -> Recipe:
     unknown = set(record) - set(tables)
     if unknown:
         raise ConfigError(f"{path}: unknown table {min(unknown)!r}; known: {', '.join(tables)}")
-    return Recipe(**{n: _table(record.get(n, {}), tables[n], f"{path} [{n}]") for n in tables})
+    made = Recipe(**{n: _table(record.get(n, {}), tables[n], f"{path} [{n}]") for n in tables})
+    _check_block(made, path)
+    return made
+
+
+def _check_block(recipe: Recipe, path: Path) -> None:
+    """The grid is first needed in the decay: say what is wrong with it before the training."""
+    block, shape = recipe.training.quantisation_block, recipe.model
+    widths = (shape.hidden_size, shape.intermediate_size)
+    if block not in BLOCKS or any(width % block for width in widths):
+        raise ConfigError(
+            f"{path}: quantisation_block = {block} must be one of {BLOCKS} and divide the model's "
+            f"widths, {widths[0]} and {widths[1]}"
+        )
 
 
 def _table(record: dict[str, Any], kind: Any, where: str) -> Any:

@@ -22,11 +22,13 @@ from autocoder.train.pretrain.prepare import documents
 def sow(lessons: Path, field: Path, out: Path, times: int, seed: int = 0) -> list[Path]:
     """Write one shard for each of `field`; returns their paths.
 
-    Raises ConfigError where `field` has fewer shards than `times`.
+    Raises ConfigError where `field` has fewer shards than `times`, or `out` is one of the folders.
     """
     fields = shards(field)
-    if times > len(fields):
+    if not 0 < times <= len(fields):
         raise ConfigError(f"{times} times needs as many shards, and {field} has {len(fields)}")
+    if out.resolve() in (lessons.resolve(), field.resolve()):
+        raise ConfigError(f"{out} would be read and overwritten; give another folder by -o")
     shares = _shares(lessons, len(fields), times, random.Random(seed))
     targets = [out / path.name for path in fields]
     with ProcessPoolExecutor() as pool:
