@@ -135,7 +135,7 @@ class RepositoryIndex:
             missing = self._left + QUIET_S - time.monotonic()
             if missing <= 0:
                 return
-            time.sleep(missing)
+            time.sleep(max(0.0, min(missing, end - time.monotonic())))
 
 
 def blocks(text: str) -> Iterator[str]:

@@ -118,6 +118,22 @@ def ngrams(*texts: list[int]) -> Ngrams:
     return Ngrams([np.array([*text, GAP], np.int32) for text in texts])
 
 
+def test_reading_waits_for_a_quiet_moment_but_not_for_ever(
+    repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(repository_index, "QUIET_S", 30.0)
+    monkeypatch.setattr(repository_index, "PATIENCE_S", 0.2)
+    index = RepositoryIndex(encode)
+    index.idle()  # a request has just ended
+    started = time.monotonic()
+    index.around(str(repository / "top.py"), "python")
+    index.wait(0.1)
+    assert index.around(str(repository / "top.py"), "python") is None
+    index.wait(5)
+    assert index.around(str(repository / "top.py"), "python") is not None
+    assert time.monotonic() - started >= 0.2
+
+
 def test_texts_are_not_run_together() -> None:
     two = ngrams([1, 2, 3], [4, 5, 6, 7])
     assert two.follow([1, 2, 3], 5).tokens == ()
