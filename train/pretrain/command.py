@@ -84,6 +84,7 @@ def _train(options: argparse.Namespace, recipe: recipes.Recipe) -> int:
     import torch
     from tokenizers import Tokenizer
 
+    from autocoder.train.pretrain.grow import grown
     from autocoder.train.pretrain.loop import Trainer
     from autocoder.train.pretrain.model import CodeModel, load
     from autocoder.train.pretrain.order import Source, batches, prefetched
@@ -99,7 +100,7 @@ def _train(options: argparse.Namespace, recipe: recipes.Recipe) -> int:
     place = place_of_process()
     torch.manual_seed(recipe.training.seed)
     torch.set_float32_matmul_precision("high")
-    model = load(options.init) if options.init else CodeModel(recipe.model)
+    model = grown(load(options.init), recipe.model) if options.init else CodeModel(recipe.model)
     tokenizer = Tokenizer.from_file(str(options.tokenizer))
     controls = [tokenizer.token_to_id(c) for c in form_of(recipe.mixture).controls.values()]
     trainer = Trainer(model, recipe, place, options.out, controls)
