@@ -90,6 +90,7 @@ def _with_holes(command: argparse.ArgumentParser, limit: int | None) -> None:
     command.add_argument("--per-file", type=int, default=1, help="holes of each kind per file")
     text = "rows of each kind and language, at most" + (f" (default {limit})" if limit else "")
     command.add_argument("--limit", type=int, default=limit, help=text)
+    command.add_argument("--kinds", help="end_of_line,line,block,comment (default) or body_line")
 
 
 def _with_prompts(command: argparse.ArgumentParser) -> None:
@@ -190,10 +191,11 @@ def _holes(options: argparse.Namespace) -> int:
 def hole_rows(options: argparse.Namespace) -> list[Row]:
     """The holes of `source`, `per_file` of each kind and file, at most `limit` of each kind."""
     from autocoder.train.evaluate.documents import documents
-    from autocoder.train.evaluate.holes import rows
+    from autocoder.train.evaluate.holes import named, rows
 
-    found = documents(options.source, options.seed)
-    made = list(rows(found, seed=options.seed, per_file=options.per_file, limit=options.limit))
+    found, kinds = documents(options.source, options.seed), named(options.kinds)
+    drawn = {"seed": options.seed, "per_file": options.per_file, "limit": options.limit}
+    made = list(rows(found, **drawn, kinds=kinds))
     if not made:
         raise ConfigError(f"{options.source} has no code to make holes in; give Python or Java")
     return made
