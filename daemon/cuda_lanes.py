@@ -16,6 +16,7 @@ from autocoder.daemon.errors import ModelError
 
 WIDTHS = STEPPED[1:]  # one person's few sequences are not worth a step of one lane
 HEAD = 8  # tokens by which lanes are found
+LITTLE = 12  # tokens that are fed along with what others decode
 
 Copy = Callable[[int, int], bool]
 """Copies the keys and values of one lane to another; False where that cannot be done."""
@@ -108,8 +109,14 @@ class Lanes:
 
     def _best(self, ids: list[int], document: str) -> tuple[int, Lane | None]:
         """The longest beginning, and the idle lane that has it; none where nobody has HEAD tokens
-        of it, or all of a shorter prompt."""
+        of it, or all of a shorter prompt. A document that lacks little of its prompt need not look
+        at those of others."""
         alike = [lane for lane in self._by_head.get(tuple(ids[:HEAD]), ()) if not lane.busy]
+        for lane in alike:
+            if lane.document == document and lane.used == self._latest.get(document):
+                shared = common_beginning(lane.ids, ids)
+                if len(ids) - shared <= LITTLE:
+                    return min(shared, len(ids) - 1), lane
         rated = [(common_beginning(lane.ids, ids), lane) for lane in alike]
         shared, best = max(
             rated,

@@ -9,8 +9,8 @@ tokenizer nothing is known, and it gets the whole text. Knows tokenizers; knows 
 
 import json
 import re
-import threading
 from array import array
+from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,8 +47,7 @@ class Pieces:
         self._tokenizer = tokenizer
         self.divides = divisible(tokenizer)
         self._known: dict[str, Encoded] = {}
-        self._heads: dict[str, Encoded] = {}  # the least lately used first
-        self._lock = threading.Lock()
+        self._heads: OrderedDict[str, Encoded] = OrderedDict()  # the least lately used first
 
     def encode(self, text: str) -> Encoded:
         """The tokens of a text, no special ones added: those of `tokenizer.encode`.
@@ -65,13 +64,12 @@ class Pieces:
         return Encoded(head.ids + tail.ids, head.starts + starts)
 
     def _head(self, text: str) -> Encoded:
-        with self._lock:
-            found = self._heads.pop(text, None)
-        found = found or self._together(text)
-        with self._lock:
-            if len(self._heads) >= MOST_HEADS:
-                del self._heads[next(iter(self._heads))]
-            self._heads[text] = found
+        """No lock: threads that make prompts would wait for the one that lost its turn with it. The
+        dictionary does each call at once, and what two threads make of a text is the same."""
+        found = self._heads.pop(text, None) or self._together(text)
+        if len(self._heads) >= MOST_HEADS:
+            self._heads.popitem(last=False)
+        self._heads[text] = found
         return found
 
     def _together(self, text: str) -> Encoded:

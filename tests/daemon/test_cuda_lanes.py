@@ -101,3 +101,15 @@ def test_the_common_beginning_is_found_wherever_two_differ(at: int) -> None:
     other = [*one[:at], -1, *one[at + 1 :]] if at < 100 else one[:]
     assert common_beginning(one, other) == common_beginning(other, one) == at
     assert common_beginning(one[:at], one) == at
+
+
+def test_of_two_documents_alike_each_keeps_its_own_lane() -> None:
+    lanes = Lanes(4, 512)
+    longer = [*PROMPT, 1, 2, 3, 4]
+    first, second = lanes.claim(PROMPT, "a"), lanes.claim(longer, "b")
+    assert first is not None and second is not None
+    for lane, ids in ((first, PROMPT), (second, longer)):
+        lane.ids[:] = ids
+        lanes.release(lane)
+    mine = lanes.claim([*longer, 5], "a")
+    assert mine is first and len(first.ids) == len(PROMPT)
