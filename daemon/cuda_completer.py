@@ -235,7 +235,7 @@ class CudaCompleter(ModelCompleter):
             work.ran(1)
             if not work.pending:
                 number = work.lane.number
-                ended.append((work, self._graph.offset(number, fed), told[number]))
+                ended.append((work, self._graph.offset(number), told[number]))
         self._choose(ended)
 
     def _choose(self, ended: Sequence[tuple[LaneRequest, int, Chosen]]) -> None:

@@ -3,7 +3,8 @@
 A lane is the place of one sequence's keys and values in buffers that hold all lanes. A step runs
 one token in each of the first B lanes; a chunk runs several in one. Both end in the chosen tokens
 (`cuda-step.onnx`, made by `autocoder.export.cuda_step`), so that some bytes come back from the
-device, and logits never do.
+device, and logits never do. Where the model has a kernel of its own (`cuda_kernel.py`), that runs
+what is no more than a few tokens, in half the time.
 
 What is run often is captured as a CUDA graph, which ONNX Runtime replays for a tenth of the host's
 work. That needs fixed shapes and addresses: so the small inputs have buffers of their own, written
@@ -25,6 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autocoder.daemon.cuda_buffers import Bound, Form, Mask, fixed
+from autocoder.daemon.cuda_kernel import MOST, Buffers, Kernel
 from autocoder.daemon.engine_graph import ELEMENT_TYPES, EXPORT_AGAIN, CacheShape, vocabulary
 from autocoder.daemon.errors import CudaFailed, ModelError
 
@@ -32,9 +34,10 @@ STEPPED = (1, 8, 32, 64, 128, 256, 512, 1024)  # lanes of a step
 CHUNKED = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)  # tokens of a chunk
 LARGEST_CAPTURED = 16  # tokens of a chunk: beyond, the device has more to do than the host
 MOST_CAPTURED = 256  # graphs; each takes a few megabytes of the device
-USES = 12  # of a form, after which it is captured, which takes some 20 ms
 NARROW = 8  # tokens in a pass up to which 4-bit blocks are faster than weights spread out
+CAPTURING_RUNS = 3  # the runtime captures at the second or third
 FILLER = 0  # a token that nobody reads
+APART = 0.02  # of their length, that logits of kernel and graph may differ; 0.003 is usual
 
 First = Callable[[int, int], Sequence[int]]
 """The first tokens of the lanes from one to another."""
@@ -80,7 +83,9 @@ class StepGraph:
         self._learnt = any(node.name == "positions" for node in session.get_inputs())
         self._bound: dict[Form, Bound] = {}
         self._captured = 0
+        self._kernel: Kernel | None = None
         self._row = 0
+        self._offsets: Mapping[int, int] = {}
         self._most = fixed(np.array([capacity], np.int32), "cpu")
         rows = max(lanes, LARGEST_CAPTURED)
         try:
@@ -96,6 +101,23 @@ class StepGraph:
         """The memory of all lanes on the device."""
         return self.lanes * self.shape.bytes_at(self.capacity)
 
+    def take_kernel(self, opened: Callable[[Buffers], Kernel]) -> None:
+        """From now on passes of up to MOST tokens run in a kernel, if it says what the graph says.
+
+        Overwrites the first lane. Raises ModelError where it does not, CudaFailed where it fails.
+        """
+        ids = [int(each) for each in np.linspace(1, self.vocabulary - 1, MOST)]
+        self.chunk(0, 0, ids, MOST)
+        wanted = self._logits_of(range(self._row, self._row + MOST))
+        kernel = opened(self._buffers())
+        kernel.run([(0, place, token) for place, token in enumerate(ids)])
+        found = self._logits_of(range(MOST))
+        kernel.run([(0, MOST - 1, ids[-1])])
+        apart = max(_apart(found, wanted), _apart(self._logits_of(range(1)), wanted[-1:]))
+        if not apart <= APART:
+            raise ModelError(f"the kernel's logits are {apart:.3g} away from the graph's")
+        self._kernel = kernel
+
     def step(
         self,
         fed: Mapping[int, tuple[int, int]],
@@ -107,14 +129,21 @@ class StepGraph:
         `resting` gives the first token of the lanes, run again at place 0 where nothing is fed;
         `allowed` the tokens that a lane may choose, where not all. Raises CudaFailed.
         """
+        if self._kernel is not None and len(fed) <= MOST:
+            self._offsets = {lane: row for row, lane in enumerate(fed)}
+            tokens = [(lane, place, token) for lane, (token, place) in fed.items()]
+            rows = {self._offsets[lane]: tokens for lane, tokens in (allowed or {}).items()}
+            told = self._by_kernel(tokens, rows)
+            return {lane: _chosen(told[row]) for lane, row in self._offsets.items()}
         first, lanes = self._covering(fed)
+        self._offsets = {lane: lane - first for lane in fed}
         ids = np.array(resting(first, first + lanes), np.int64)[:, None]
         last = np.zeros(lanes, np.int32)
         for lane, (token, place) in fed.items():
             ids[lane - first], last[lane - first] = token, place
         rows = {lane - first: tokens for lane, tokens in (allowed or {}).items()}
         told = self._run(Form(first, lanes, 1, 1), ids, last, _ROW, rows)
-        return {lane: _chosen(told[lane - first, 0]) for lane in fed}
+        return {lane: _chosen(told[row, 0]) for lane, row in self._offsets.items()}
 
     def chunk(
         self,
@@ -128,6 +157,12 @@ class StepGraph:
 
         `allowed`: as for a step, by the number of the row. Raises CudaFailed.
         """
+        if self._kernel is not None and len(ids) <= MOST:
+            self._row = len(ids) - rows
+            tokens = [(lane, past + at, token) for at, token in enumerate(ids)]
+            masked = {self.row(number): kept for number, kept in (allowed or {}).items()}
+            told = self._by_kernel(tokens, masked)
+            return [_chosen(each) for each in told[self._row :]]
         size = self._filled(past, len(ids))
         array = np.full((1, size), FILLER, np.int64)
         array[0, : len(ids)] = ids
@@ -145,9 +180,9 @@ class StepGraph:
         """Which row of `logits` is the `number`th that the last chunk told."""
         return self._row + number
 
-    def offset(self, lane: int, fed: Mapping[int, Any]) -> int:
+    def offset(self, lane: int) -> int:
         """Which row of `logits` a lane of the last step has."""
-        return lane - self._covering(fed)[0]
+        return self._offsets[lane]
 
     def copy(self, source: int, target: int) -> bool:
         """Copy a lane's keys and values to another; False where the runtime cannot."""
@@ -159,22 +194,22 @@ class StepGraph:
         return True
 
     def warm_up(self) -> None:
-        """Run every size once, in lanes that nobody uses yet: plans and kernels are made then.
-
-        Raises CudaFailed.
+        """Run every size, in lanes that nobody uses yet: plans are made and steps captured now,
+        since nobody types on while that is done. Raises CudaFailed.
         """
         for size in CHUNKED:
             if size <= self.capacity:
                 self.chunk(0, 0, [FILLER] * size)
-        if self.lanes > 1:
-            self.step({0: (FILLER, 0), 1: (FILLER, 0)}, lambda start, stop: [0] * (stop - start))
-        self.capture_next(lambda lane: [], uses=1)
-        for _ in range(2):  # the runtime captures at a second or third run
-            self.chunk(0, 0, [FILLER])
+        for lanes in sorted({min(size, self.lanes) for size in STEPPED[1:]}):
+            ids, last = np.full((lanes, 1), FILLER, np.int64), np.zeros(lanes, np.int32)
+            self._run(Form(0, lanes, 1, 1), ids, last, _ROW, {})
+        while self.capture_next(lambda lane: [], uses=1):
+            pass
 
     def capture_next(self, held: Callable[[int], Sequence[int]], uses: int = 2) -> bool:
-        """Capture one form that was used so often, while nothing else is to be done; False where
-        there is none. What it runs is there already: `held` gives the tokens of a lane.
+        """Capture one form that was used so often, which takes some 20 ms: while nothing else is to
+        be done. False where there is none. What it runs is there already: `held` gives the tokens
+        of a lane.
 
         Raises CudaFailed.
         """
@@ -187,8 +222,10 @@ class StepGraph:
                 continue
             ids = np.array([list(each) or [FILLER] * form.tokens for each in tokens], np.int64)
             last = np.full(form.lanes, form.tokens - 1, np.int32)
-            bound.uses = max(bound.uses, USES)
-            self._run(form, ids, last, np.arange(form.rows), {})
+            self._captured += 1
+            bound.capture_as(self._captured)
+            for _ in range(CAPTURING_RUNS):
+                self._run(form, ids, last, np.arange(form.rows), {})
             return True
         return False
 
@@ -220,15 +257,34 @@ class StepGraph:
             bound = self._bound.get(form) or self._bind(form)
             bound.write(ids, last, rows)
             self._mask.allow(allowed)
-            if not bound.captured and bound.uses >= USES and self._may_capture(form):
-                self._captured += 1
-                bound.capture_as(self._captured)
             bound.uses += 1
             self._serving(form).run_with_iobinding(bound.binding, bound.options)
             told: NDArray[np.float32] = bound.told.numpy()
         except Exception as error:  # the runtime has an exception class for each status code
             raise CudaFailed(f"a pass on the device failed: {error}") from error
         return told
+
+    def _by_kernel(
+        self, tokens: Sequence[tuple[int, int, int]], allowed: Mapping[int, NDArray[np.int64]]
+    ) -> NDArray[np.float32]:
+        """One pass of tokens, each (lane, place, token); `told` (N, 2)."""
+        assert self._kernel is not None
+        self.passes += 1
+        try:
+            self._mask.allow(allowed)
+        except Exception as error:  # as above
+            raise CudaFailed(f"a pass on the device failed: {error}") from error
+        return self._kernel.run(tokens)
+
+    def _logits_of(self, rows: range) -> NDArray[np.float32]:
+        found: NDArray[np.float32] = self.logits.numpy()
+        return found[rows.start : rows.stop].copy()
+
+    def _buffers(self) -> Buffers:
+        """What a kernel works on."""
+        lane = self.shape.heads * self.capacity * self.shape.size
+        caches = {name: cache.data_ptr() for name, cache in self._caches.items()}
+        return Buffers(self.capacity, lane, caches, self._mask.place, self.logits.data_ptr())
 
     def _may_capture(self, form: Form) -> bool:
         small = form.tokens <= LARGEST_CAPTURED
@@ -275,6 +331,12 @@ class StepGraph:
 
 
 _ROW = np.zeros(1, np.int64)
+
+
+def _apart(found: NDArray[np.float32], wanted: NDArray[np.float32]) -> float:
+    """How far the worst row is from what it should be, by its own length; nan where one is."""
+    lengths = np.linalg.norm(wanted, axis=-1)
+    return float(np.max(np.linalg.norm(found - wanted, axis=-1) / lengths))
 
 
 def _chosen(told: NDArray[np.float32]) -> Chosen:

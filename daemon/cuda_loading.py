@@ -5,7 +5,7 @@ Knows graph files and sessions; knows no request.
 """
 
 import logging
-import sys
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -16,6 +16,7 @@ from autocoder.daemon.completer import ModelCompleter
 from autocoder.daemon.cuda_choice import Chooser, Wish
 from autocoder.daemon.cuda_completer import CudaCompleter
 from autocoder.daemon.cuda_graph import StepGraph
+from autocoder.daemon.cuda_kernel_loading import compiling, give_kernel
 from autocoder.daemon.cuda_weights import hand_over_spread
 from autocoder.daemon.detokenizer import Detokenizer
 from autocoder.daemon.engine_runtime import import_runtime
@@ -30,7 +31,8 @@ logger = logging.getLogger(__name__)
 
 STEP, CHOOSE, WIDE = "cuda-step", "cuda-choose", "cuda-wide"
 CAPTURING = {"enable_cuda_graph": "1"}
-SWITCH_S = 0.0005
+# Switches of ONNX Runtime's attention: one kernel slower than those it has besides.
+QUICKER = {"ORT_ENABLE_XQA": "0"}
 LANE_BYTES = 2**29  # of the device's memory for the lanes at least
 MOST_LANES = 1024
 FEWEST_LANES = 2
@@ -71,7 +73,6 @@ def serving(
     index: RepositoryIndex | None = None,
 ) -> CudaCompleter:
     """A completer on CUDA; `on_cpu` makes the one that takes its place where the device fails."""
-    sys.setswitchinterval(SWITCH_S)  # a step must not wait for a thread that makes a prompt
     completer = CudaCompleter(
         device.graph, device.chooser, builder, detokenizer, info, provider=CUDA, index=index
     )
@@ -125,9 +126,13 @@ def _stepping(
     graphs: Mapping[str, Path], capacity: int, threads: int, lane_bytes: int, captures: bool
 ) -> StepGraph:
     settings: Mapping[str, str] = CAPTURING if captures else {}
+    for name, value in QUICKER.items():
+        os.environ.setdefault(name, value)
+    kernel = compiling(graphs[STEP])
     session = open_on_cuda(graphs[STEP], threads, settings)
     wide = _wide(graphs, threads, settings)
     graph = with_lanes(session, capacity, lane_bytes, wide=wide, captures=captures)
+    give_kernel(graph, kernel)
     graph.warm_up()  # what cannot run fails now
     return graph
 

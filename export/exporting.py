@@ -14,11 +14,13 @@ from typing import Any
 import onnx
 
 from autocoder.daemon import model_folder
+from autocoder.daemon.cuda_kernel import RECORD
 from autocoder.daemon.engine_runtime import import_runtime
 from autocoder.daemon.engine_session import PREFILL
 from autocoder.daemon.errors import ConfigError
 from autocoder.daemon.model_folder import ModelFolder
 from autocoder.export.checkpoint import Checkpoint, load_checkpoint, rotary_tables
+from autocoder.export.cuda_kernel import kernel_record
 from autocoder.export.cuda_step import CHOOSE, STEP, choosing_graph, step_graph
 from autocoder.export.cuda_wide import WIDE, spread_at_load, wide_graph
 from autocoder.export.graph import DecoderGraph
@@ -147,6 +149,8 @@ def _write_steps(
         onnx.save(model, str(folder / f"{WIDE}.onnx"))
         listed = record(list(products(step).values()), step, grids, weights)
         (folder / f"{WIDE}.json").write_text(listed, encoding="utf-8")
+        if kernel := kernel_record(step, weights):
+            (folder / RECORD).write_text(kernel, encoding="utf-8")
 
 
 def _write_prefill(

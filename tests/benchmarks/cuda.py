@@ -211,7 +211,7 @@ class Waiting:
     def row(self, number: int) -> int:
         return number
 
-    def offset(self, lane: int, fed: Any) -> int:
+    def offset(self, lane: int) -> int:
         return lane
 
     def copy(self, source: int, target: int) -> bool:

@@ -10,6 +10,7 @@ import onnxruntime
 import pytest
 
 from autocoder.daemon import model_folder
+from autocoder.daemon.cuda_buffers import Bound
 from autocoder.daemon.cuda_choice import Chooser, Wish
 from autocoder.daemon.cuda_graph import CHUNKED, StepGraph
 from autocoder.daemon.cuda_loading import with_lanes
@@ -252,7 +253,28 @@ def test_near_the_end_of_a_lane_chunks_are_exact(graph: StepGraph) -> None:
 
 def test_every_size_is_run_once_before_it_is_needed(graph: StepGraph) -> None:
     graph.warm_up()
-    assert graph.passes == len([size for size in CHUNKED if size <= CAPACITY]) + 3
+    chunks = len([size for size in CHUNKED if size <= CAPACITY])
+    assert graph.passes == chunks + 1  # its six lanes are one size of step
+
+
+def test_steps_are_captured_when_the_model_is_loaded_and_nothing_while_it_serves(
+    opened: Callable[[str], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    graph = StepGraph(opened("cuda-step"), CAPACITY, 6, device="cpu")
+    monkeypatch.setattr(graph, "_captures", True)
+    captured: list[int] = []
+    capture_as = Bound.capture_as
+
+    def noted(bound: Bound, number: int) -> None:
+        captured.append(number)
+        capture_as(bound, number)
+
+    monkeypatch.setattr(Bound, "capture_as", noted)
+    graph.warm_up()
+    assert captured == [1, 2, 3, 4, 5, 6]  # chunks of 1 to 16, and the step of all lanes
+    for place in range(40):
+        graph.chunk(1, place, [7])
+    assert len(captured) == 6
 
 
 def test_what_is_run_often_is_captured_and_nothing_is_lost_by_it(
