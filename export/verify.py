@@ -188,16 +188,27 @@ def nats(logits: list[Logits], windows: list[list[int]]) -> float:
 
 
 def _windows(checkpoint: Checkpoint, text: str) -> list[list[int]]:
-    """The sample's tokens in up to eight sequences of at most 256."""
+    """The sample's tokens in up to eight sequences of at most 256, each opened as a prompt is."""
     ids = checkpoint.tokenizer.encode(text, add_special_tokens=False).ids
-    length = min(256, checkpoint.context)
-    cut = [ids[at : at + length] for at in range(0, len(ids), length)]
+    opening = _opening(checkpoint)
+    length = min(256, checkpoint.context) - len(opening)
+    cut = [[*opening, *ids[at : at + length]] for at in range(0, len(ids), length)]
     found = [window for window in cut if len(window) > 3][:8]
     if not found:
         raise ModelError(
             "the sample for verification has fewer than four tokens; give a longer one"
         )
     return found
+
+
+def _opening(checkpoint: Checkpoint) -> list[int]:
+    """The control code of the sample's language: trained with it, a model never saw text without.
+
+    (The first token draws attention and has the largest activations of all.)
+    """
+    code = checkpoint.prompt.controls.get("python")
+    known = checkpoint.tokenizer.token_to_id(code) if code else None
+    return [] if known is None else [known]
 
 
 def _greedy(
