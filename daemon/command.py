@@ -175,6 +175,8 @@ def start(options: argparse.Namespace) -> int:
     pid, name = started.greeting.pid, started.greeting.model.name
     replaced = f", in place of process {started.replaced}" if started.replaced else ""
     print(f"process {pid} serves {name}{replaced}")
+    if named(options).get("provider") == "cuda" and started.reason:
+        print(f"autocoder daemon: on the CPU: {started.reason}", file=sys.stderr)
     return 0
 
 
@@ -218,6 +220,7 @@ def status_lines(reply: dict[str, Any]) -> list[str]:
         "model": f"{model['name']} ({model['sha256'][:12]}) in {model['folder']}",
         "state": reply["state"] + (f": {reply['problem']}" if reply["problem"] else ""),
         "provider": f"{reply['provider']}, {reply['threads']} threads"
+        + (f" ({reply['reason']})" if reply["reason"] else "")
         if reply["provider"]
         else "none yet",
         "requests": ", ".join(f"{n} {name}" for name, n in reply["requests"].items()),

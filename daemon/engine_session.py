@@ -4,6 +4,7 @@ CUDA is tried first where the runtime has it, and taken only if it really initia
 the CPU serves, and the reason is kept for `status` and `doctor`. Knows graph files; knows no text.
 """
 
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,8 @@ from autocoder.daemon.engine_prefill import hand_over
 from autocoder.daemon.engine_runtime import RUNTIMES, import_runtime
 from autocoder.daemon.engine_threads import thread_count
 from autocoder.daemon.errors import ConfigError, ModelError
+
+logger = logging.getLogger(__name__)
 
 CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
 # Installing autocoder[cuda] beside the CPU's package would leave two that overwrite each other.
@@ -42,9 +45,9 @@ def open_session(
 ) -> OpenSession:
     """Open the best of `graphs`, which maps "cpu" and "cuda" to files.
 
-    `provider` is "auto", "cpu" or "cuda"; only "cuda" insists. Raises ConfigError for another
-    provider, for a bad number of threads and where "cuda" was demanded in vain, and ModelError
-    where the runtime is missing, doubled, or refuses the graph.
+    `provider` is "auto", "cpu" or "cuda"; where "cuda" cannot be had the CPU serves, and says why.
+    Raises ConfigError for another provider and for a bad number of threads, and ModelError where
+    the runtime is missing, doubled, or refuses the graph.
     """
     if provider not in ("auto", "cpu", "cuda"):
         raise ConfigError(f"provider {provider!r}: choose auto, cpu or cuda")
@@ -56,7 +59,8 @@ def open_session(
         if session is not None:
             return OpenSession(session, CUDA, "", count)
         if provider == "cuda":
-            raise ConfigError(f"CUDA was asked for, but {reason}")
+            reason = f"CUDA was asked for, but {reason}"
+            logger.warning("%s", reason)
     if "cpu" not in graphs:
         raise ModelError(f"the model folder has no cpu.onnx, and {reason}; export one for the CPU")
     return OpenSession(_create_on_cpu(graphs["cpu"], count), CPU, reason, count)

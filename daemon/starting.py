@@ -24,10 +24,14 @@ LOADING_S = 30.0
 
 @dataclass(frozen=True)
 class Started:
-    """The daemon that serves now; `replaced` is the process that did so before, if another."""
+    """The daemon that serves now; `replaced` is the process that did so before, if another.
+
+    `reason`: why CUDA does not serve ("" where it does).
+    """
 
     greeting: Greeting
     replaced: int | None
+    reason: str
 
 
 def start(asked: Choice, place: Endpoint) -> Started:
@@ -45,12 +49,12 @@ def start(asked: Choice, place: Endpoint) -> Started:
     try:
         if old is not None and chosen != before:
             lifecycle.stop(place)
-        greeting = _served(wanted, place)
+        greeting, reason = _served(wanted, place)
     except AutocoderError:
         lifecycle.stop(place)
         record(place, before)
         raise
-    return Started(greeting, None if old == greeting.pid else old)
+    return Started(greeting, None if old == greeting.pid else old, reason)
 
 
 def _wanted(chosen: Choice) -> Wanted:
@@ -59,12 +63,12 @@ def _wanted(chosen: Choice) -> Wanted:
     return Wanted("daemon start", sha256=info.sha256, words=words(options))
 
 
-def _served(wanted: Wanted, place: Endpoint) -> Greeting:
+def _served(wanted: Wanted, place: Endpoint) -> tuple[Greeting, str]:
     greeting = ensure(wanted, place=place)
     reply = once_loaded(place)
     if reply["state"] == "failed":
         raise ModelError(str(reply["problem"]))
-    return greeting
+    return greeting, str(reply["reason"])
 
 
 def once_loaded(place: Endpoint) -> dict[str, Any]:

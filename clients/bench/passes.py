@@ -53,6 +53,8 @@ def open_model(path: Path | None, provider: str, threads: int | None, longest: i
         return OpenModel(folder.name, CUDA, thread_count(threads), "", device.graph, CHUNK[True])
     opened = open_session(graphs, provider, threads)
     cuda = opened.provider == CUDA
+    if provider == "cuda" and not cuda:  # the figures would be called CUDA's
+        raise ConfigError(opened.reason)
     graph = OnnxGraph(opened.session, room, cuda=cuda)
     prefill_opened(folder, graph, opened, hurry=False)
     return OpenModel(

@@ -17,7 +17,7 @@ from autocoder.clients.once import wanted
 from autocoder.daemon import lifecycle
 from autocoder.daemon.connection import connected
 from autocoder.daemon.endpoint import Endpoint
-from autocoder.daemon.errors import DaemonError, ModelError
+from autocoder.daemon.errors import ConfigError, DaemonError, ModelError
 from autocoder.daemon.lifecycle import Wanted, ensure
 from autocoder.daemon.protocol import Greeting, Status
 
@@ -53,7 +53,8 @@ def private_daemon(
 ) -> Iterator[Measured]:
     """Start one, wait until its model is loaded, and stop it at the end.
 
-    Raises ModelError where the model cannot be served, DaemonError where it does not start.
+    Raises ModelError where the model cannot be served, ConfigError where CUDA is asked for in vain,
+    DaemonError where it does not start.
     """
     folder = Path(tempfile.mkdtemp(prefix="autocoder-bench-", dir="/tmp"))
     place = Endpoint(folder)
@@ -61,7 +62,7 @@ def private_daemon(
         started = time.perf_counter()
         greeting = ensure(_wanted(model, provider, threads, place), place=place)
         measured = Measured(place, greeting, 0.0)
-        _wait_until_loaded(measured)
+        _wait_until_loaded(measured, provider)
         yield Measured(place, greeting, time.perf_counter() - started)
     finally:
         lifecycle.stop(place)
@@ -76,13 +77,15 @@ def _wanted(model: str | None, provider: str, threads: int | None, place: Endpoi
     return Wanted(chosen.client, sha256=chosen.sha256, words=words)
 
 
-def _wait_until_loaded(measured: Measured) -> None:
+def _wait_until_loaded(measured: Measured, provider: str) -> None:
     end = time.monotonic() + LOADING_S
     while time.monotonic() < end:
         status = measured.status()
         if status["state"] == "failed":
             raise ModelError(status["problem"])
         if status["state"] == "ready":
+            if provider == "cuda" and status["reason"]:  # the figures would be called CUDA's
+                raise ConfigError(status["reason"])
             return
         time.sleep(0.02)
     raise DaemonError(f"the model was not loaded within {LOADING_S:g} s")
