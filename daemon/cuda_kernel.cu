@@ -19,7 +19,8 @@
 #define PART (HEAD + 2)  // what one split of a head's past comes to: values, highest score, sum
 #define MOST_SPLITS 13  // of one row's past
 #define SPLIT 64  // tokens of a split at least
-#define WIDEST (MLP > HIDDEN ? MLP : HIDDEN)
+#define WIDER (MLP > HIDDEN ? MLP : HIDDEN)
+#define WIDEST (WIDER > ATTENDED ? WIDER : ATTENDED)
 #define NEVER -1e30f
 
 typedef unsigned short half;  // its bits

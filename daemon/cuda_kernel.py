@@ -166,7 +166,8 @@ def model_of(
 
 def shared_bytes(record: KernelRecord, rows: int) -> int:
     """The memory that a block of threads shares: activations, and what its warps put together."""
-    widest = max(record.at("HIDDEN"), record.at("MLP")) // BLOCK * STRIDE
+    attended = record.at("HEADS") * HEAD
+    widest = max(record.at("HIDDEN"), record.at("MLP"), attended) // BLOCK * STRIDE
     splits = SPLITS if rows == 1 else 1
     return 4 * (rows * widest + THREADS // 32 * PART + rows * record.at("HEADS") * splits)
 

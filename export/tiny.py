@@ -48,6 +48,7 @@ LLAMA_NAMES = {
     "context": "max_position_embeddings",
     "tied": "tie_word_embeddings",
     "rope_theta": "rope_theta",
+    "head_size": "head_dim",
 }
 GPT2_NAMES = {
     "hidden": "n_embd",

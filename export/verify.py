@@ -202,11 +202,11 @@ def _windows(checkpoint: Checkpoint, text: str) -> list[list[int]]:
 
 
 def _opening(checkpoint: Checkpoint) -> list[int]:
-    """The control code of the sample's language: trained with it, a model never saw text without.
-
-    (The first token draws attention and has the largest activations of all.)
+    """A control code, that of the sample's language where there is one: trained with them, a model
+    never saw text without. (The first token draws attention, with the largest activations of all.)
     """
-    code = checkpoint.prompt.controls.get("python")
+    codes = checkpoint.prompt.controls
+    code = codes.get("python") or next(iter(codes.values()), None)
     known = checkpoint.tokenizer.token_to_id(code) if code else None
     return [] if known is None else [known]
 

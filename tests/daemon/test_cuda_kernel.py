@@ -23,7 +23,10 @@ from autocoder.daemon.engine_session import CPU
 from autocoder.daemon.errors import ModelError
 
 CAPACITY, BLOCKS = 128, 2
-SHAPE = {"hidden": 128, "heads": 2, "kv_heads": 1, "intermediate": 160}
+SHAPES = {
+    "as the bundled model": {"hidden": 128, "heads": 2, "kv_heads": 1, "intermediate": 160},
+    "heads wider than all": {"hidden": 64, "heads": 4, "kv_heads": 2, "intermediate": 96},
+}
 EMULATOR = Path(__file__).with_name("kernel_on_cpu.cpp")
 
 
@@ -51,15 +54,16 @@ class OnCpu:
         library.launch(int(name.removeprefix("rows_")), blocks, shared_bytes, model, told)
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A tiny model of the shape that the kernel was written for."""
+@pytest.fixture(scope="module", params=list(SHAPES))
+def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny model of a shape that the kernel was written for."""
     from autocoder.export import exporting, tiny
 
     made = tmp_path_factory.mktemp("kernel")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # optimum's and torch's own
-        checkpoint = tiny.make_checkpoint(made / "checkpoint", **SHAPE)
+        sizes = {**SHAPES[request.param], "head_size": 64}
+        checkpoint = tiny.make_checkpoint(made / "checkpoint", **sizes)
         exporting.export(str(checkpoint), made / "model")
     return made / "model"
 
@@ -206,7 +210,8 @@ def test_a_model_is_compiled_for_while_it_is_opened(
     del launcher.launched[:]
     graph.chunk(0, 0, [5])
     assert launcher.launched == ["rows_1"]
-    assert made == [(SOURCE, "cpu", "128", "f")]
+    hidden = KernelRecord.read(folder / RECORD).at("HIDDEN")
+    assert made == [(SOURCE, "cpu", str(hidden), "f")]
 
 
 def test_without_a_device_or_a_record_the_graph_serves_alone(
@@ -231,16 +236,16 @@ def test_without_a_device_or_a_record_the_graph_serves_alone(
 def test_a_model_of_another_shape_has_no_kernel(tiny_model_folder: Path, folder: Path) -> None:
     assert not (tiny_model_folder / RECORD).exists()  # heads of 16
     sizes = json.loads((folder / RECORD).read_text())["sizes"]
-    epsilon = sizes.pop("EPSILON")
+    config = json.loads((folder.with_name("checkpoint") / "config.json").read_text())
+    assert sizes.pop("EPSILON") == pytest.approx(1e-6)
     assert sizes == {
-        "HIDDEN": 128,
-        "HEADS": 2,
-        "KV_HEADS": 1,
-        "MLP": 160,
+        "HIDDEN": config["hidden_size"],
+        "HEADS": config["num_attention_heads"],
+        "KV_HEADS": config["num_key_value_heads"],
+        "MLP": config["intermediate_size"],
         "VOCABULARY": 600,
         "LAYERS": 2,
     }
-    assert epsilon == pytest.approx(1e-6)
 
 
 def test_a_damaged_record_is_named(tmp_path: Path) -> None:

@@ -19,10 +19,14 @@ def add(a, b):
 
     return total
 
+def two(): return 2
+
 class Shop:
     name = "x"
 
     async def open(self):
+        @cached
+        def key(): return 3
         if self.name:
             return {
                 "a": 1,
@@ -33,14 +37,42 @@ package shop;
 class Shop {
     int count = 0; // {
     String open = "{";
+    static final int[][] SIZES = new int[][] {
+        {1, 2},
+    };
 
-    int add(int a) {
+    @Test(expected = Error.class)
+    int add(int a, Record record) throws IOException {
         /* } */
         if (a > 0) {
             count += a;
         }
         return count;
     }
+
+    static class Shelf {
+        private int width;
+
+        Shelf() {
+            width = 3;
+        }
+    }
+
+    static {
+        open();
+    }
+
+    record Point(int x, int y) implements Place {
+        int far;
+    }
+
+    Runnable later = new Runnable() {
+        int times;
+
+        public void run() {
+            times++;
+        }
+    };
 }
 """
 
@@ -54,6 +86,8 @@ def test_bodies_begin_behind_the_docstring_and_end_with_the_function() -> None:
     assert lines_of(PYTHON, "python") == [
         "total = a + b",
         "return total",
+        "@cached",
+        "def key(): return 3",
         "if self.name:",
         "return {",
         '"a": 1,',
@@ -69,6 +103,12 @@ def test_braces_in_strings_and_comments_do_not_count() -> None:
         "}",
         "return count;",
         "}",
+        "width = 3;",
+        "}",
+        "open();",
+        "}",
+        "times++;",
+        "}",
     ]
 
 
@@ -82,7 +122,8 @@ def test_holes_take_short_lines_of_code_too_when_asked() -> None:
     found = list(holes(document, per_file=99, kinds=named("body_line")))
     assert {row.kind for row in found} == {"body_line"}
     middles = sorted(row.middle for row in found)
-    assert middles == ["count += a;", "if (a > 0) {", "return count;", "}", "}"]
+    assert middles[:3] == ["count += a;", "if (a > 0) {", "open();"]
+    assert middles.count("}") == 5
     assert "body_line" not in {row.kind for row in holes(document, per_file=99)}
 
 

@@ -7,12 +7,16 @@ Python by its syntax tree and other languages by their braces; knows no holes.
 
 import ast
 import re
+from collections.abc import Sequence
 
-# Strings and comments are passed over; braces count.
-BRACES = re.compile(
-    r'""".*?"""|"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])*\'|//[^\n]*|/\*.*?\*/|[{}\n]', re.S
+# Strings and comments are passed over; what stands before a brace says what it opens.
+PIECES = re.compile(
+    r'""".*?"""|"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])*\'|//[^\n]*|/\*.*?\*/|[{};\n]', re.S
 )
-METHOD_DEPTH = 2  # braces around a statement: the class's and the method's
+TYPE = re.compile(
+    r"\b(?:class|interface|enum)\s+\w[^()=]*$|\brecord\s+\w[^()]*\([^{}]*\)[^()]*$|\bnew\s[^;]*\)\s*$"
+)
+FUNCTION = re.compile(r"\)\s*(?:throws\s[\w\s.,<>@]+)?$|^\s*(?:static\s*)?$|->\s*$")
 
 
 def body_lines(text: str, language: str) -> set[int]:
@@ -29,7 +33,8 @@ def _python(text: str) -> set[int]:
     found: set[int] = set()
     for function in functions:
         first = function.body[min(_has_docstring(function), len(function.body) - 1)]
-        found.update(range(first.lineno - 1, function.end_lineno or first.lineno))
+        begin = min([first.lineno, *(each.lineno for each in getattr(first, "decorator_list", ()))])
+        found.update(range(max(begin - 1, function.lineno), function.end_lineno or begin))
     return found
 
 
@@ -38,14 +43,29 @@ def _has_docstring(function: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
 
 
 def _braced(text: str) -> set[int]:
-    """Lines at whose beginning two or more braces are open."""
+    """Lines at whose beginning the braces of a method are open: Java's types hold methods."""
     found: set[int] = set()
-    number = depth = 0
-    for match in BRACES.finditer(text):
+    within: list[str] = []  # what each open brace opened
+    number = since = 0
+    for match in PIECES.finditer(text):
         piece = match[0]
-        depth += (piece == "{") - (piece == "}")
+        if piece == "{":
+            within.append(_opened(text[since : match.start()], within))
+        elif piece == "}" and within:
+            within.pop()
+        if piece in ("{", "}", ";") or piece.startswith(("//", "/*")):
+            since = match.end()
         for _ in range(piece.count("\n")):
             number += 1
-            if depth >= METHOD_DEPTH:
+            if "function" in within:
                 found.add(number)
     return found
+
+
+def _opened(before: str, within: Sequence[str]) -> str:
+    """What a brace opens, by the text before it and the brace that it stands in."""
+    if TYPE.search(before):
+        return "type"
+    if within and within[-1] in ("type", "function") and FUNCTION.search(before):
+        return "function"
+    return within[-1] if within[-1:] == ["function"] else "values"
