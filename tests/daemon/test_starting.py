@@ -146,6 +146,17 @@ def test_a_chosen_model_that_is_gone_says_who_chose_it(renamed_model: Path, tmp_
     complete()
 
 
+@pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="needs /proc")
+@pytest.mark.parametrize("own", ["", "glibc.malloc.check=0"])
+def test_a_daemon_has_large_pages_unless_the_c_library_was_told_otherwise(
+    place: Endpoint, own: str
+) -> None:
+    complete(**({"GLIBC_TUNABLES": own} if own else {}))
+    told = Path(f"/proc/{lock.holder(place.lock)}/environ").read_bytes().split(b"\0")
+    expected = own or "glibc.malloc.hugetlb=1"
+    assert f"GLIBC_TUNABLES={expected}".encode() in told
+
+
 def test_a_start_that_fails_leaves_nothing_behind(
     fake_daemon: "FakeDaemon", place: Endpoint
 ) -> None:
