@@ -132,7 +132,7 @@ class StepGraph:
         if self._kernel is not None and len(fed) <= MOST:
             self._offsets = {lane: row for row, lane in enumerate(fed)}
             tokens = [(lane, place, token) for lane, (token, place) in fed.items()]
-            rows = {self._offsets[lane]: tokens for lane, tokens in (allowed or {}).items()}
+            rows = {self._offsets[lane]: kept for lane, kept in (allowed or {}).items()}
             told = self._by_kernel(tokens, rows)
             return {lane: _chosen(told[row]) for lane, row in self._offsets.items()}
         first, lanes = self._covering(fed)

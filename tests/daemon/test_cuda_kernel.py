@@ -3,6 +3,7 @@ the graph says."""
 
 import ctypes
 import json
+import shutil
 import subprocess
 import warnings
 from collections.abc import Callable, Sequence
@@ -21,6 +22,8 @@ from autocoder.daemon.cuda_kernel import MOST, RECORD, SOURCE, Buffers, Kernel, 
 from autocoder.daemon.cuda_kernel_loading import compiling, give_kernel
 from autocoder.daemon.engine_session import CPU
 from autocoder.daemon.errors import ModelError
+
+pytestmark = pytest.mark.skipif(shutil.which("c++") is None, reason="needs a compiler, c++")
 
 CAPACITY, BLOCKS = 128, 2
 SHAPES = {
