@@ -241,6 +241,21 @@ def test_lessons_are_sown_so_many_times_each_in_another_shard(tmp_path: Path) ->
     assert len(lessons) == 20 and set(lessons.values()) == {3}
 
 
+def test_further_lessons_are_sown_their_own_number_of_times(tmp_path: Path) -> None:
+    for name, mark in (("lessons", "Lesson"), ("alone", "Alone")):
+        write_shard(tmp_path / f"{name}/0000.jsonl.xz", 5, mark)
+    for number in range(4):
+        write_shard(tmp_path / f"wide/{number:04}.jsonl.xz", 6, "Wide")
+    command = [str(tmp_path / "lessons"), str(tmp_path / "wide"), "-o", str(tmp_path / "out")]
+    also = ["--also", str(tmp_path / "alone")]
+    assert sow([*command, "--times", "1", *also, "4"]) == 0
+    texts = [each["text"] for path in (tmp_path / "out").iterdir() for each in documents(path)]
+    counts = {mark: sum(mark in text for text in texts) for mark in ("Wide", "Lesson", "Alone")}
+    assert counts == {"Wide": 24, "Lesson": 5, "Alone": 20}
+    with pytest.raises(ConfigError, match="no number of times"):
+        sow([*command, *also, "often"])
+
+
 def test_more_times_than_shards_is_an_error_that_says_so(tmp_path: Path) -> None:
     write_shard(tmp_path / "lessons/0000.jsonl.xz", 2, "Lesson")
     write_shard(tmp_path / "wide/0000.jsonl.xz", 3, "Wide")
@@ -387,6 +402,12 @@ def test_a_renamed_text_never_merges_two_names() -> None:
     for seed in range(50):
         found = renaming.rename(JAVA, "java", random.Random(seed))
         assert len(own_names(found, "java")) == 4
+
+
+def test_what_stands_alone_may_get_other_names_in_a_share_of_its_own() -> None:
+    assert Mixture(renamed_share=0.3).renamed(standalone=True) == 0.3
+    mixture = Mixture(renamed_share=0.3, renamed_alone=0.6)
+    assert [mixture.renamed(standalone) for standalone in (False, True)] == [0.3, 0.6]
 
 
 def test_windows_hold_other_names_where_the_mixture_says_so(

@@ -236,7 +236,8 @@ def test_the_recipes_that_come_along_are_valid() -> None:
     folder = Path(recipes.__file__).parents[1] / "recipes"
     for name in ("pretrain-60m", "stage2", "stage3"):
         assert recipes.load(folder / f"{name}.toml").model == ModelConfig()
-    assert recipes.load(folder / "stage4.toml").model == ModelConfig(intermediate_size=2304)
+    for name in ("stage4.toml", "stage5.toml"):
+        assert recipes.load(folder / name).model == ModelConfig(intermediate_size=2304)
     assert recipes.load(folder / "didactic.toml").training.quantise_always
 
 

@@ -12,9 +12,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from autocoder.daemon.errors import AutocoderError, ConfigError
-from autocoder.train.pretrain.prepare import documents
-
-Document = dict[str, str]
+from autocoder.train.pretrain.prepare import Document, documents
 
 
 def mix(first: Path, second: Path, seed: int = 0, passes_by: float = 0.9) -> list[Document]:
@@ -33,7 +31,8 @@ def mix(first: Path, second: Path, seed: int = 0, passes_by: float = 0.9) -> lis
 
 
 def _size(document: Document) -> int:
-    return len(document["text"].encode())
+    text: str = document["text"]
+    return len(text.encode())
 
 
 def _all(folder: Path) -> Iterator[Document]:

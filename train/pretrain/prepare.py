@@ -19,6 +19,7 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from tokenizers import Tokenizer
@@ -29,6 +30,8 @@ from autocoder.train.pretrain.neighbours import neighbours_of
 from autocoder.train.pretrain.renaming import Renaming
 from autocoder.train.pretrain.samples import Mixture, form_of, holes_of, plain_sample
 from autocoder.train.pretrain.windows import Packer
+
+Document = dict[str, Any]  # language, text; of a corpus also repo, path, licence, test, standalone
 
 SLICES = 32
 WAIT_S = 0.5
@@ -56,7 +59,7 @@ def shard_name(shard: Path) -> str:
     return shard.name.removesuffix(".xz").removesuffix(".jsonl")
 
 
-def documents(shard: Path, part: int = 0, parts: int = 1) -> Iterator[dict[str, str]]:
+def documents(shard: Path, part: int = 0, parts: int = 1) -> Iterator[Document]:
     """Every `parts`-th document of one shard from number `part` on, in order.
 
     An unpacked `NNNN.jsonl` beside the shard is read instead: all slices would unpack it anew.
@@ -122,21 +125,19 @@ def run(job: Job) -> int:
     return len(rows)
 
 
-def _renamed(
-    document: dict[str, str], renaming: Renaming, job: Job, chance: random.Random
-) -> dict[str, str]:
+def _renamed(document: Document, renaming: Renaming, job: Job, chance: random.Random) -> Document:
     """The document as it is or, in the mixture's share of cases, with other names."""
     if not job.mixture.renamed_share:
         return document
     text, language = document["text"], document["language"]
-    if chance.random() >= job.mixture.renamed_share:
+    if chance.random() >= job.mixture.renamed(bool(document.get("standalone"))):
         renaming.see(text, language)
         return document
     return document | {"text": renaming.rename(text, language, chance)}
 
 
 def _add(
-    document: dict[str, str],
+    document: Document,
     packer: Packer,
     builder: PromptBuilder,
     job: Job,
@@ -151,7 +152,7 @@ def _add(
         packer.add_hole(sample)
 
 
-def _other_files(document: dict[str, str], job: Job, chance: random.Random) -> Context:
+def _other_files(document: Document, job: Job, chance: random.Random) -> Context:
     files = neighbours_of(job.shard)
     wanted = chance.randint(1, job.mixture.context_files)
     return [files.read(place) for place in files.of(document, wanted, chance)]

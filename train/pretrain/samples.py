@@ -33,6 +33,13 @@ class Mixture:
     context_files: int = 3
     context_tokens: int = 512
     renamed_share: float = 0.0
+    renamed_alone: float | None = None
+
+    def renamed(self, standalone: bool) -> float:
+        """The share of such documents that get other names."""
+        if standalone and self.renamed_alone is not None:
+            return self.renamed_alone
+        return self.renamed_share
 
 
 def form_of(mixture: Mixture) -> PromptFormat:

@@ -1,35 +1,39 @@
 """Lessons sown among a wide corpus: each shard of it, with a share of the didactic documents.
 
 Every lesson goes to `times` different shards, so that a pass over the corpus reads it that often,
-each time with holes of its own and far apart. Knows shards; knows no tokens.
+each time with holes of its own and far apart. Further lessons may have times of their own. Knows
+shards; knows no tokens.
 
-    python -m autocoder.train.pretrain.sow CORPUS/didactic CORPUS/train -o SHARDS --times 3
+    python -m autocoder.train.pretrain.sow CORPUS/didactic CORPUS/train -o SHARDS --times 3 \\
+        --also STANDALONE 6
 """
 
 import argparse
 import random
 import sys
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 from autocoder.daemon.errors import AutocoderError, ConfigError
-from autocoder.train.pretrain.mix import Document, shards, write
-from autocoder.train.pretrain.prepare import documents
+from autocoder.train.pretrain.mix import shards, write
+from autocoder.train.pretrain.prepare import Document, documents
 
 
-def sow(lessons: Path, field: Path, out: Path, times: int, seed: int = 0) -> list[Path]:
-    """Write one shard for each of `field`; returns their paths.
+def sow(lessons: Mapping[Path, int], field: Path, out: Path, seed: int = 0) -> list[Path]:
+    """Write one shard for each of `field`, with `lessons`: folders, and how often each is read.
 
-    Raises ConfigError where `field` has fewer shards than `times`, or `out` is one of the folders.
+    Returns the shards' paths. Raises ConfigError where `field` has fewer shards than a folder's
+    times, or `out` is one of the folders.
     """
     fields = shards(field)
-    if not 0 < times <= len(fields):
-        raise ConfigError(f"{times} times needs as many shards, and {field} has {len(fields)}")
-    if out.resolve() in (lessons.resolve(), field.resolve()):
+    for times in lessons.values():
+        if not 0 < times <= len(fields):
+            raise ConfigError(f"{times} times needs as many shards, and {field} has {len(fields)}")
+    if out.resolve() in {each.resolve() for each in (*lessons, field)}:
         raise ConfigError(f"{out} would be read and overwritten; give another folder by -o")
-    shares = _shares(lessons, len(fields), times, random.Random(seed))
+    shares = _shares(lessons, len(fields), random.Random(seed))
     targets = [out / path.name for path in fields]
     with ProcessPoolExecutor() as pool:
         jobs = [
@@ -42,14 +46,15 @@ def sow(lessons: Path, field: Path, out: Path, times: int, seed: int = 0) -> lis
 
 
 def _shares(
-    lessons: Path, count: int, times: int, chance: random.Random
+    lessons: Mapping[Path, int], count: int, chance: random.Random
 ) -> dict[int, list[Document]]:
     """The lessons of each shard number."""
     shares: dict[int, list[Document]] = defaultdict(list)
-    for shard in shards(lessons):
-        for lesson in documents(shard):
-            for number in chance.sample(range(count), times):
-                shares[number].append(lesson)
+    for folder, times in lessons.items():
+        for shard in shards(folder):
+            for lesson in documents(shard):
+                for number in chance.sample(range(count), times):
+                    shares[number].append(lesson)
     return shares
 
 
@@ -66,11 +71,19 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("field", type=Path, help="folder of shards, read once a pass")
     parser.add_argument("-o", "--output", type=Path, required=True, help="folder to write to")
     parser.add_argument("--times", type=int, default=3)
+    parser.add_argument("--also", nargs=2, action="append", default=[], metavar=("FOLDER", "TIMES"))
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args(arguments)
-    for path in sow(options.lessons, options.field, options.output, options.times, options.seed):
+    lessons = {options.lessons: options.times} | {Path(f): _times(t) for f, t in options.also}
+    for path in sow(lessons, options.field, options.output, options.seed):
         print(path)
     return 0
+
+
+def _times(text: str) -> int:
+    if not text.isdecimal():
+        raise ConfigError(f"--also FOLDER TIMES: {text!r} is no number of times")
+    return int(text)
 
 
 if __name__ == "__main__":
