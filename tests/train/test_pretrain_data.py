@@ -405,7 +405,6 @@ def test_a_renamed_text_never_merges_two_names() -> None:
 
 
 def test_what_stands_alone_may_get_other_names_in_a_share_of_its_own() -> None:
-    assert Mixture(renamed_share=0.3).renamed(standalone=True) == 0.3
     mixture = Mixture(renamed_share=0.3, renamed_alone=0.6)
     assert [mixture.renamed(standalone) for standalone in (False, True)] == [0.3, 0.6]
 

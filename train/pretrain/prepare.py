@@ -127,10 +127,10 @@ def run(job: Job) -> int:
 
 def _renamed(document: Document, renaming: Renaming, job: Job, chance: random.Random) -> Document:
     """The document as it is or, in the mixture's share of cases, with other names."""
-    if not job.mixture.renamed_share:
+    mixture, text, language = job.mixture, document["text"], document["language"]
+    if not (mixture.renamed_share or mixture.renamed_alone):
         return document
-    text, language = document["text"], document["language"]
-    if chance.random() >= job.mixture.renamed(bool(document.get("standalone"))):
+    if chance.random() >= mixture.renamed(bool(document.get("standalone"))):
         renaming.see(text, language)
         return document
     return document | {"text": renaming.rename(text, language, chance)}

@@ -33,13 +33,11 @@ class Mixture:
     context_files: int = 3
     context_tokens: int = 512
     renamed_share: float = 0.0
-    renamed_alone: float | None = None
+    renamed_alone: float = 0.0
 
     def renamed(self, standalone: bool) -> float:
         """The share of such documents that get other names."""
-        if standalone and self.renamed_alone is not None:
-            return self.renamed_alone
-        return self.renamed_share
+        return self.renamed_alone if standalone else self.renamed_share
 
 
 def form_of(mixture: Mixture) -> PromptFormat:
