@@ -465,6 +465,19 @@ def test_a_corpus_is_built(tmp_path: Path, mirrors: list[tuple[str, ...]]) -> No
     }
 
 
+def test_a_repository_of_which_nothing_is_kept_does_no_harm(tmp_path: Path) -> None:
+    own = repository(tmp_path / "mirror" / "a" / "own", {"shop.py": python_file(1)})
+    empty = repository(tmp_path / "mirror" / "a" / "empty", {"tiny.py": "x = 1\n"})
+    for first, second in (("dev", "train"), ("train", "dev")):
+        rows = [
+            ("https://host.org/a/own", own, "MIT", "python", first),
+            ("https://host.org/a/empty", empty, "MIT", "python", second),
+        ]
+        out = build(tmp_path, rows, first)
+        assert [each["repo"] for each in documents(out / first)] == ["a/own"]
+        assert "a/empty" in (out / "report" / "report.md").read_text()
+
+
 def test_what_is_examined_is_never_trained_on(tmp_path: Path) -> None:
     """The same holds for lessons: the exam keeps its copy of a file, they lose theirs."""
     shared, solution = python_file(100), python_file(103) + "# LeetCode 1: Two Sum\n"

@@ -37,8 +37,9 @@ def load_index(cache: Path, repositories: Sequence[Repository]) -> Index:
     parts = [dict(np.load(folder / "index.npz")) for folder in folders]
     counts = tuple(json.loads((folder / "counts.json").read_text()) for folder in folders)
     numbers = [np.full(len(part["offset"]), i, np.int32) for i, part in enumerate(parts)]
-    names = parts[0] if parts else {}
-    columns = {name: np.concatenate([part[name] for part in parts]) for name in names}
+    filled = [part for part in parts if len(part["offset"])] or parts[:1]  # empty ones lack shapes
+    names = filled[0] if filled else {}
+    columns = {name: np.concatenate([part[name] for part in filled]) for name in names}
     return Index(
         ordered, folders, counts, np.concatenate([*numbers, np.empty(0, np.int32)]), columns
     )
