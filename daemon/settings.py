@@ -32,21 +32,8 @@ class Settings:
 
 def add_options(command: argparse.ArgumentParser) -> None:
     """Add them all; None stands for what is named neither by option nor by variable."""
+    add_engine_options(command)
     add = command.add_argument
-    add("--model", metavar="DIR", help="model folder (default: $AUTOCODER_MODEL, else the bundled)")
-    add(
-        "--provider",
-        choices=PROVIDERS,
-        default=_variable("PROVIDER"),
-        help="where the model runs (default: $AUTOCODER_PROVIDER, else CUDA if there, else CPU)",
-    )
-    add(
-        "--threads",
-        type=int,
-        metavar="N",
-        default=_variable("THREADS"),
-        help="CPU threads (default: $AUTOCODER_THREADS, else the physical cores)",
-    )
     add(
         "--cache-mb",
         type=float,
@@ -72,6 +59,25 @@ def add_options(command: argparse.ArgumentParser) -> None:
     )
 
 
+def add_engine_options(command: argparse.ArgumentParser) -> None:
+    """The options that say which model runs, and where."""
+    add = command.add_argument
+    add("--model", metavar="DIR", help="model folder (default: $AUTOCODER_MODEL, else the bundled)")
+    add(
+        "--provider",
+        choices=PROVIDERS,
+        default=_variable("PROVIDER"),
+        help="where the model runs (default: $AUTOCODER_PROVIDER, else CUDA if there, else CPU)",
+    )
+    add(
+        "--threads",
+        type=int,
+        metavar="N",
+        default=_variable("THREADS"),
+        help="CPU threads (default: $AUTOCODER_THREADS, else the physical cores)",
+    )
+
+
 def _variable(name: str) -> str | None:
     return os.environ.get(f"AUTOCODER_{name}") or None
 
@@ -92,11 +98,14 @@ def named(options: argparse.Namespace) -> Choice:
 
 
 def settings(options: argparse.Namespace) -> Settings:
-    """What was asked, and defaults for the rest. Raises ConfigError for what is out of range."""
+    """What was asked, and defaults for the rest; also of a command with the engine's options only.
+
+    Raises ConfigError for what is out of range.
+    """
     asked = {
         name: value
         for name in ("provider", "threads", "cache_mb", "repository", "unload_after")
-        if (value := getattr(options, name)) is not None
+        if (value := getattr(options, name, None)) is not None
     }
     found = Settings(folder=told(options.model), **asked)
     if found.threads is not None and found.threads < 1:

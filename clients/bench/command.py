@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from autocoder.daemon.errors import ConfigError
+from autocoder.daemon.settings import add_engine_options, settings
 
 CONTEXTS = (128, 512, 1024, 2048)
 DECODED = 32
@@ -19,6 +20,7 @@ CHARACTERS, PASSAGES = 600, 4
 def main(arguments: Sequence[str]) -> int:
     """Run `autocoder bench …`. Raises ConfigError, ModelError, DaemonError, ProtocolError."""
     options = _parser().parse_args(arguments)
+    options.provider = settings(options).provider
     if options.plot is not None:
         from autocoder.clients.bench.plot import check
 
@@ -110,9 +112,7 @@ def _add_common_options(command: argparse.ArgumentParser) -> None:
     add = command.add_argument
     add("--json", action="store_true", help="print one JSON object")
     add("--plot", type=Path, metavar="FILE", help="draw a picture, too (needs matplotlib)")
-    add("--model", metavar="DIR", help="model folder (default: $AUTOCODER_MODEL, else the bundled)")
-    add("--provider", choices=("auto", "cpu", "cuda"), default="auto", help="where it runs (auto)")
-    add("--threads", type=int, metavar="N", help="CPU threads (default: the physical cores)")
+    add_engine_options(command)
 
 
 def _count(text: str) -> int:

@@ -176,6 +176,10 @@ def test_cuda_in_vain_leaves_the_cpu_serving_and_says_so_with_a_remedy(place: En
     assert "CPUExecutionProvider" in shown and "(CUDA was asked for, but " in shown
     timed = autocoder("bench", "decode", "--provider", "cuda")
     assert timed.returncode == 2 and "CUDA was asked for, but" in timed.stderr
+    timed = autocoder("bench", "decode", AUTOCODER_PROVIDER="cuda")
+    assert timed.returncode == 2 and "CUDA was asked for, but" in timed.stderr
+    timed = autocoder("bench", "decode", AUTOCODER_PROVIDER="abacus")
+    assert timed.returncode == 2 and "AUTOCODER_PROVIDER is 'abacus'" in timed.stderr
 
 
 @pytest.mark.parametrize(
