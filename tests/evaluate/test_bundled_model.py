@@ -5,6 +5,7 @@ import random
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 
 from autocoder.__main__ import main as autocoder
 from autocoder.train.evaluate.plots import draw
+from autocoder.train.evaluate.rows import Row
 from autocoder.train.evaluate.shipped import ShippedModel
 from tests.evaluate.conftest import PYTHON
 
@@ -104,6 +106,14 @@ def test_a_line_that_stands_there_twice_is_found(tmp_path: Path, evaluate: Evalu
     (tmp_path / "rows.jsonl").write_text(json.dumps(row) + "\n")
     python = evaluate("lines", tmp_path / "rows.jsonl", "--no-bits")["by_language"]["python"]
     assert python["exact_match"] == 1.0 and "bits_per_byte" not in python
+
+
+@pytest.mark.parametrize("language", ["python", "java"])
+def test_line_breaks_at_the_end_of_a_middle_change_no_bits_per_byte(language: str) -> None:
+    behind = "\n" * 27
+    rows = [Row(language, "x = y\nz = ", behind[at:], "y;" + behind[:at]) for at in (0, 1, 27)]
+    scores = [replace(found, ms=0.0) for _, found in ShippedModel().scored(rows)]
+    assert scores[0] == scores[1] == scores[2] and scores[0].size == 2
 
 
 def test_renaming_is_measured(evaluate: Evaluate) -> None:

@@ -79,3 +79,12 @@ def test_bits_per_byte_are_nats_over_bytes_of_all_rows() -> None:
         (Row("python", "", "", "é" * 3), score("", "é" * 3, 1.0, nats=0.0)),
     ]
     assert summarise(pairs)["by_language"]["python"]["bits_per_byte"] == pytest.approx(4 / 8)
+
+
+def test_rows_that_want_nothing_cost_no_bits_per_byte() -> None:
+    nothing = Row("java", "", "", "", "line"), score("", "", 1.0, nats=2.0)
+    java = summarise([nothing])["by_language"]["java"]
+    assert java["exact_match"] == 1.0 and "bits_per_byte" not in java
+    some = Row("java", "", "", "x"), score("", "x", 1.0, nats=2.0)
+    low, high = summarise([nothing, some])["by_language"]["java"]["ci"]["bits_per_byte"]
+    assert 0 < low <= high < 100

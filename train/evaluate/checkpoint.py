@@ -17,7 +17,7 @@ from autocoder.daemon.loading import capacity, fitted
 from autocoder.daemon.prompt import Budget, PromptBuilder
 from autocoder.daemon.protocol import Completer, ModelInfo
 from autocoder.export.checkpoint import load_checkpoint
-from autocoder.train.evaluate.asking import prompt_and_middle
+from autocoder.train.evaluate.asking import as_cursor, prompt_and_middle
 from autocoder.train.evaluate.batching import Item, Result, ask_all
 from autocoder.train.evaluate.lines import Answer, ask
 from autocoder.train.evaluate.rows import Row
@@ -80,7 +80,7 @@ class CheckpointModel:
     def _scores(self, answers: Sequence[Answer], bits: bool) -> Iterator[tuple[Row, Score]]:
         nats = self._surprise([row for row, _, _ in answers]) if bits and answers else None
         for number, (row, text, ms) in enumerate(answers):
-            yield row, score(text, row.middle, ms, nats[number] if nats else None)
+            yield row, score(text, as_cursor(row).middle, ms, nats[number] if nats else None)
 
     def _surprise(self, rows: Sequence[Row]) -> list[float]:
         pairs = [prompt_and_middle(self.builder, row) for row in rows]

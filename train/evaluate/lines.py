@@ -10,7 +10,7 @@ from time import perf_counter
 from typing import Any
 
 from autocoder.daemon.protocol import Completer
-from autocoder.train.evaluate.asking import request
+from autocoder.train.evaluate.asking import as_cursor, request
 from autocoder.train.evaluate.rows import Row, kind_of
 from autocoder.train.evaluate.scores import Score, score, summary
 
@@ -29,7 +29,7 @@ def ask(completer: Completer, row: Row) -> Answer:
 def measure(completer: Completer, rows: Iterable[Row]) -> dict[str, Any]:
     """The summary of all rows; see `summarise`."""
     found = (ask(completer, row) for row in rows)
-    return summarise((row, score(text, row.middle, ms)) for row, text, ms in found)
+    return summarise((row, score(text, as_cursor(row).middle, ms)) for row, text, ms in found)
 
 
 def summarise(scored: Iterable[tuple[Row, Score]]) -> dict[str, Any]:

@@ -38,7 +38,11 @@ class Score:
 
 
 def score(answer: str, wanted: str, ms: float, nats: float | None = None) -> Score:
-    """Compare an answer with the text that stood in the hole."""
+    """Compare an answer with the text that stood in the hole.
+
+    `nats` are the surprise of `wanted`, whose bytes count: give what the cursor was asked for
+    (`asking.as_cursor`), without the line breaks that stand behind it.
+    """
     size = len(wanted.encode())
     answer, wanted = answer.strip(), wanted.strip()
     return Score(
@@ -99,23 +103,26 @@ def interval(values: Sequence[float], *, samples: int = SAMPLES, seed: int = 0) 
 def ratio_interval(
     above: Sequence[float], below: Sequence[float], *, samples: int = SAMPLES, seed: int = 0
 ) -> list[float]:
-    """The 95 % interval of sum(above) / sum(below), rows drawn together."""
+    """The 95 % interval of sum(above) / sum(below), rows drawn together.
+
+    Draws in which `below` sums to nothing have no ratio and are left out.
+    """
     if not above:
         return [0.0, 0.0]
     chance = np.random.default_rng(seed)
     pairs = np.array([above, below], np.float64)
     draws = (chance.integers(0, len(above), len(above)) for _ in range(samples))
     sums = np.array([pairs[:, draw].sum(axis=1) for draw in draws])
+    sums = sums[sums[:, 1] != 0]
     low, high = np.percentile(sums[:, 0] / sums[:, 1], [2.5, 97.5])
     return [float(low), float(high)]
 
 
-def bits_per_byte(nats: Sequence[float], sizes: Sequence[int]) -> float:
-    return sum(nats) / math.log(2) / max(1, sum(sizes))
-
-
 def summary(scores: Sequence[Score]) -> dict[str, Any]:
-    """Means, their intervals under `ci`, and the share of every fault: a record of `--json`."""
+    """Means, their intervals under `ci`, and the share of every fault: a record of `--json`.
+
+    `bits_per_byte` is left out where no nats are known, or nothing but empty text was wanted.
+    """
     names = ("exact_match", "first_line", "edit_similarity")
     columns = {name: [getattr(each, name) for each in scores] for name in names}
     columns["mean_ms"] = [each.ms for each in scores]
@@ -123,7 +130,7 @@ def summary(scores: Sequence[Score]) -> dict[str, Any]:
     record |= {name: float(np.mean(columns[name])) for name in names}
     ci = {name: interval(column) for name, column in columns.items()}
     known = [each for each in scores if each.nats is not None]
-    if known:
+    if any(each.size for each in known):
         bits, sizes = [(each.nats or 0.0) / math.log(2) for each in known], [s.size for s in known]
         record["bits_per_byte"] = sum(bits) / sum(sizes)
         ci["bits_per_byte"] = ratio_interval(bits, sizes)

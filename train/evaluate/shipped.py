@@ -11,7 +11,7 @@ from autocoder.daemon import model_folder
 from autocoder.daemon.loading import fitted, load_completer, load_tokenizer
 from autocoder.daemon.prompt import Budget, PromptBuilder
 from autocoder.daemon.protocol import Completer
-from autocoder.train.evaluate.asking import prompt_and_middle
+from autocoder.train.evaluate.asking import as_cursor, prompt_and_middle
 from autocoder.train.evaluate.likelihood import Likelihood
 from autocoder.train.evaluate.lines import ask
 from autocoder.train.evaluate.rows import Row
@@ -49,7 +49,8 @@ class ShippedModel:
     def scored(self, rows: Iterable[Row], *, bits: bool = True) -> Iterator[tuple[Row, Score]]:
         """Every row with its score, in order; `bits`: with the surprise of the wanted text."""
         for row, text, ms in self.each(rows, ask):
-            yield row, score(text, row.middle, ms, self._surprise(row) if bits else None)
+            nats = self._surprise(row) if bits else None
+            yield row, score(text, as_cursor(row).middle, ms, nats)
 
     def _surprise(self, row: Row) -> float:
         prompt, middle = prompt_and_middle(self.builder, row)
