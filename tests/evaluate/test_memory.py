@@ -82,3 +82,16 @@ def test_who_recites_is_told_from_who_does_not() -> None:
     assert known["by_group"]["python"]["human"]["at_least_200"] == 0.0
     assert measure([continued(silent, each) for each in asked], seen)["longest"] == []
     assert all(request.max_lines == 0 and not request.suffix for request in reciting.asked)
+
+
+def test_a_language_that_is_in_one_group_only_is_measured_there() -> None:
+    seen = [Document("seen.py", "python", "".join(LINES[:40]))]
+    unseen = [Document("Unseen.java", "java", "".join(LINES[40:80]))]
+    asked = [
+        *prompts(seen, "seen", 1, ["python", "java"]),
+        *prompts(unseen, "unseen", 1, ["python", "java"]),
+    ]
+    silent = Oracle(lambda request: "")
+    result = measure([continued(silent, each) for each in asked], seen)
+    assert set(result["by_language"]) == {"python"}
+    assert set(result["by_group"]["java"]) == {"human", "unseen"}

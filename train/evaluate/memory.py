@@ -100,7 +100,9 @@ def measure(found: Sequence[Continued], corpus: Iterable[Document]) -> dict[str,
         for language, parts in sorted(groups.items())
     }
     return {
-        "by_language": {language: parts["seen"] for language, parts in records.items()},
+        "by_language": {
+            language: parts["seen"] for language, parts in records.items() if "seen" in parts
+        },
         "by_group": records,
         "longest": longest(list(zip(found, overlaps.longest, strict=False))),
     }
