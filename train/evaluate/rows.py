@@ -52,7 +52,8 @@ def kind_of(row: Row) -> str:
         return "comment"
     if not row.wants_one_line:
         return "block"
-    if (row.middle + row.suffix).lstrip(" \t").removeprefix(row.middle.strip()).partition("\n")[0]:
+    behind = (row.middle + row.suffix).lstrip(" \t").removeprefix(row.middle.strip())
+    if behind.partition("\n")[0].removesuffix("\r"):
         return "in_line"
     return "end_of_line" if row.prefix.rpartition("\n")[2].strip() else "line"
 
