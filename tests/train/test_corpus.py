@@ -336,6 +336,7 @@ def test_the_shipped_manifest_is_sound() -> None:
     ("column", "value", "complaint"),
     [
         (0, "shop", "write https://host/owner/name"),
+        (0, "folder:///some/shop", "write https://host/owner/name"),
         (0, "https://host.org/psf/requests", "reserved for measuring; remove"),
         (1, "main", "write its 40 hexadecimal digits"),
         (2, "GPL-3.0", "leave the repository out"),
@@ -554,6 +555,27 @@ def test_a_plain_folder_needs_no_manifest(tmp_path: Path) -> None:
     (tmp_path / "mine" / "b.py").write_text(python_file(2))
     assert main(arguments) == 0
     assert len(documents(tmp_path / "out" / "train")) == 2
+
+
+def test_a_repository_of_this_disk_is_read_at_its_commit(tmp_path: Path) -> None:
+    shop = tmp_path / "a" / "shop"
+    commit = repository(shop, {"a.py": python_file(1)})
+    (shop / "a.py").write_text(python_file(2))  # not committed
+    out = build(tmp_path, [(shop.as_uri(), commit, "MIT", "python", "train")])
+    assert [document["text"] for document in documents(out / "train")] == [python_file(1)]
+
+
+def test_a_repository_of_this_disk_must_have_the_commit(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    repository(tmp_path / "a" / "shop", {"a.py": python_file(1)})
+    (tmp_path / "a" / "shop" / "plain").mkdir()
+    (tmp_path / "a" / "shop" / "plain" / "b.py").write_text(python_file(2))
+    for place, complaint in (("shop", "lacks commit 1111"), ("shop/plain", "--folder DIR")):
+        row = ((tmp_path / "a" / place).as_uri(), "1" * 40, "MIT", "python", "train")
+        path = write_manifest(tmp_path / "m.tsv", [row])
+        assert main(["--manifest", str(path), "--out", str(tmp_path / "out"), "--jobs", "1"]) == 1
+        assert complaint in capsys.readouterr().err
 
 
 def test_errors_end_with_a_message_and_a_status(

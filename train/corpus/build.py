@@ -17,7 +17,6 @@ from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from functools import cache as once
 from multiprocessing import get_context
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
 
 from autocoder.daemon.errors import AutocoderError, ConfigError
 from autocoder.daemon.languages import LANGUAGES
@@ -29,7 +28,13 @@ from autocoder.train.corpus.report import write_report
 from autocoder.train.corpus.sample import write_sample
 from autocoder.train.corpus.selection import select
 from autocoder.train.corpus.shards import write_split
-from autocoder.train.corpus.source import clone, find_mirror, state_of_folder
+from autocoder.train.corpus.source import (
+    clone,
+    find_mirror,
+    local_repository,
+    path_of,
+    state_of_folder,
+)
 from autocoder.train.corpus.split import SPLITS, TEST_SHARE
 
 
@@ -100,9 +105,8 @@ def folder_row(folder: Path, options: argparse.Namespace) -> Repository:
     if not folder.is_dir():
         raise ConfigError(f"{folder} is no folder. Give the root of source files by --folder DIR.")
     languages = tuple(row.name for row in LANGUAGES)
-    return Repository(
-        folder.as_uri(), state_of_folder(folder), options.licence, languages, options.split
-    )
+    url = folder.as_uri().replace("file:", manifest.FOLDER, 1)
+    return Repository(url, state_of_folder(folder), options.licence, languages, options.split)
 
 
 def clean_all(
@@ -139,14 +143,20 @@ def progress(jobs: dict[Future[Path], str]) -> Iterator[Future[Path]]:
 
 def obtain_and_clean(repository: Repository, options: argparse.Namespace, cache: Path) -> Path:
     """Find or clone a repository, and clean it. Runs in a process of its own."""
-    if repository.url.startswith("file:"):
-        directory: Path | None = Path(unquote(urlsplit(repository.url).path))
-    else:
-        directory = find_mirror(options.mirror, repository.name) if options.mirror else None
+    directory = on_this_disk(repository, options.mirror)
     if directory is None and options.offline:
         raise AutocoderError("not among the mirrors; fetch it there, or run without --offline.")
     directory = directory or clone(repository, cache / "clones")
     return clean_repository(repository, directory, cache, lists_of(options.decontamination))
+
+
+def on_this_disk(repository: Repository, mirror: Path | None) -> Path | None:
+    """The plain folder, the repository that a file: URL names, or its mirror if there is one."""
+    if repository.is_folder:
+        return path_of(repository.url)
+    if repository.url.startswith("file:"):
+        return local_repository(repository.url)
+    return find_mirror(mirror, repository.name) if mirror else None
 
 
 @once

@@ -16,6 +16,7 @@ from autocoder.daemon.languages import LANGUAGES
 from autocoder.train.corpus.reserved import is_reserved_repository
 from autocoder.train.corpus.split import SPLITS
 
+FOLDER = "folder:"  # the scheme of a plain folder's URL; file: is a git repository of this disk
 DEFAULT = Path(__file__).with_name("manifest.tsv")
 PERMISSIVE = frozenset(
     [
@@ -48,6 +49,11 @@ class Repository:
     def name(self) -> str:
         """ "owner/name", as in the URL."""
         return "/".join(urlsplit(self.url).path.removesuffix(".git").strip("/").split("/")[-2:])
+
+    @property
+    def is_folder(self) -> bool:
+        """Whether it is a plain folder of the command line, read as it lies, without git."""
+        return self.url.startswith(FOLDER)
 
 
 COLUMNS = tuple(field.name for field in fields(Repository))
@@ -82,7 +88,7 @@ def complaints(repository: Repository) -> list[str]:
     licences = set(re.split(r" (?:AND|OR) ", repository.licence))
     checks = {
         f"'{repository.url}' is no URL of a repository; write https://host/owner/name.": (
-            repository.name.count("/") == 1
+            repository.name.count("/") == 1 and not repository.is_folder
         ),
         f"'{repository.commit}' is no commit; write its 40 hexadecimal digits.": bool(
             re.fullmatch(r"[0-9a-f]{40}", repository.commit)

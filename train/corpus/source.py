@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import IO
+from urllib.parse import unquote_to_bytes, urlsplit
 
 from autocoder.daemon.errors import ConfigError
 from autocoder.train.corpus.manifest import Repository
@@ -45,6 +46,23 @@ def find_mirror(folder: Path, name: str) -> Path | None:
     return None
 
 
+def path_of(url: str) -> Path:
+    """The path in a file: or folder: URL, whatever the bytes of its name."""
+    return Path(os.fsdecode(unquote_to_bytes(urlsplit(url).path)))
+
+
+def local_repository(url: str) -> Path:
+    """The git repository that a file: URL names. Raises ConfigError where there is none."""
+    folder = path_of(url)
+    ceiling = {"GIT_CEILING_DIRECTORIES": str(folder.resolve().parent)}  # none of its parents
+    if not folder.is_dir() or not succeeds(folder, "rev-parse", "--git-dir", **ceiling):
+        raise ConfigError(
+            f"{url} is no git repository. Commit the files there, or leave the row out and give "
+            "them as they are by --folder DIR."
+        )
+    return folder
+
+
 def clone(repository: Repository, folder: Path) -> Path:
     """Bring one commit of a repository into a folder of mirrors; returns the bare git directory."""
     target = folder / repository.name.replace("/", "+")
@@ -56,13 +74,13 @@ def clone(repository: Repository, folder: Path) -> Path:
 
 
 def has_commit(directory: Path, commit: str) -> bool:
-    done = subprocess.run(
-        ["git", "-C", str(directory), "cat-file", "-e", f"{commit}^{{commit}}"],
-        env=ENVIRONMENT,
-        capture_output=True,
-        check=False,
-    )
-    return done.returncode == 0
+    return succeeds(directory, "cat-file", "-e", f"{commit}^{{commit}}")
+
+
+def succeeds(directory: Path, *arguments: str, **environment: str) -> bool:
+    command = ["git", "-C", str(directory), *arguments]
+    environment = {**ENVIRONMENT, **environment}
+    return not subprocess.run(command, env=environment, capture_output=True, check=False).returncode
 
 
 def resolve(directory: Path, repository: Repository) -> str:
@@ -130,7 +148,7 @@ def read_object(stream: IO[bytes]) -> bytes | None:
 
 def open_source(directory: Path, repository: Repository) -> tuple[list[Entry], Read]:
     """The entries of a git directory (at the row's commit) or plain folder, and their reader."""
-    if not (directory / "objects").is_dir():
+    if repository.is_folder:
         return list_folder(directory), read_folder
     return list_commit(directory, resolve(directory, repository)), partial(read_commit, directory)
 
