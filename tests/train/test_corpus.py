@@ -15,8 +15,9 @@ pytest.importorskip("datasketch")
 pytest.importorskip("matplotlib")
 
 from autocoder.daemon.errors import ConfigError
-from autocoder.train.corpus import decontamination, duplicates, manifest, source
+from autocoder.train.corpus import cache, decontamination, duplicates, manifest, source
 from autocoder.train.corpus.build import main
+from autocoder.train.corpus.cleaning import clean_repository
 from autocoder.train.corpus.filters import Cleaned, clean
 from autocoder.train.corpus.licences import strip_notice
 from autocoder.train.corpus.paths import is_test, unwanted_path
@@ -306,6 +307,16 @@ def test_missing_lists_are_named_with_the_remedy(tmp_path: Path) -> None:
         decontamination.load(tmp_path)
 
 
+@pytest.mark.parametrize("damage", ["cut", "unsorted"])
+def test_damaged_lists_are_refused(tmp_path: Path, damage: str) -> None:
+    folder = write_lists(tmp_path / "lists", evaluation=python_file(7))
+    path = folder / "evaluation.u64"
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-3] if damage == "cut" else whole[8:] + whole[:8])
+    with pytest.raises(ConfigError, match=r"evaluation\.u64 is damaged"):
+        decontamination.load(folder)
+
+
 def test_near_duplicates_are_found_and_the_first_stays() -> None:
     original = python_file(1, 40)
     edited = original.replace("return", "return not", 2)
@@ -523,6 +534,81 @@ def test_a_second_build_gives_the_same_bytes_from_the_cache(
         assert (second / shard.relative_to(first)).read_bytes() == shard.read_bytes()
 
 
+def test_other_hash_lists_clean_again(tmp_path: Path, mirrors: list[tuple[str, ...]]) -> None:
+    build(tmp_path, mirrors)
+    other = write_lists(tmp_path / "other", evaluation=python_file(3))
+    out = build(tmp_path, mirrors, "out", "--decontamination", str(other))
+    paths = {document["path"] for document in documents(out / "train")}
+    assert "lib/leaked.py" in paths and "lib/module3.py" not in paths
+
+
+def test_hash_lists_are_looked_at_before_anything_is_done(
+    tmp_path: Path, mirrors: list[tuple[str, ...]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    build(tmp_path, mirrors)
+    with pytest.raises(AssertionError):
+        build(tmp_path, mirrors, "out", "--decontamination", str(tmp_path / "none"))
+    complaint = capsys.readouterr().err
+    assert "No list of hashes" in complaint and "Clone them" not in complaint
+
+
+def test_a_folder_that_names_no_hash_lists_was_made_with_the_shipped_ones(tmp_path: Path) -> None:
+    shipped = decontamination.load()
+    commit = repository(tmp_path / "a" / "shop", {"a.py": python_file(1)})
+    row = manifest.Repository("https://host.org/a/shop", commit, "MIT", ("python",), "train")
+    folder = clean_repository(row, tmp_path / "a" / "shop", tmp_path / "cache", shipped)
+    facts = json.loads((folder / "counts.json").read_text())
+    assert facts["made_of"].pop("lists") == shipped.digest
+    (folder / "counts.json").write_text(json.dumps(facts))
+    assert cache.is_done(folder, row, shipped.digest)
+    other = decontamination.load(write_lists(tmp_path / "lists", evaluation=python_file(3)))
+    assert not cache.is_done(folder, row, other.digest)
+
+
+def object_of(mirror: Path, path: str) -> Path:
+    """Where git keeps the contents of a committed file."""
+    key = git(mirror, "rev-parse", f"HEAD:{path}")
+    return mirror / ".git" / "objects" / key[:2] / key[2:]
+
+
+def test_a_file_that_the_mirror_lacks_is_counted_and_read_when_it_comes(
+    tmp_path: Path, mirrors: list[tuple[str, ...]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    lost = object_of(tmp_path / "mirror" / "a" / "train", "lib/module3.py")
+    lost.rename(tmp_path / "kept")
+    out = build(tmp_path, mirrors)
+    assert "a/train lacks 1 files" in capsys.readouterr().err
+    summary = json.loads((out / "report" / "summary.json").read_text())
+    assert summary["removed"]["unreadable"]["python"]["files"] == 1
+    (tmp_path / "kept").rename(lost)
+    out = build(tmp_path, mirrors)
+    assert "lib/module3.py" in {document["path"] for document in documents(out / "train")}
+
+
+@pytest.mark.parametrize(
+    ("name", "contents"),
+    [
+        ("index.npz", b""),
+        ("index.npz", b"not zipped"),
+        ("counts.json", b"[]"),
+        ("counts.json", b'{"made_of": {'),
+        ("documents.jsonl", b"{}\n"),
+    ],
+)
+def test_a_damaged_folder_of_the_cache_is_made_anew(
+    tmp_path: Path,
+    mirrors: list[tuple[str, ...]],
+    capsys: pytest.CaptureFixture[str],
+    name: str,
+    contents: bytes,
+) -> None:
+    first = build(tmp_path, mirrors)
+    (tmp_path / "cache" / "a+train" / name).write_bytes(contents)
+    second = build(tmp_path, mirrors, "again")
+    assert "cleaning a/train again" in capsys.readouterr().err
+    assert documents(second / "train") == documents(first / "train")
+
+
 def test_shards_end_at_their_size_and_mix_the_order(
     tmp_path: Path, mirrors: list[tuple[str, ...]]
 ) -> None:
@@ -576,6 +662,44 @@ def test_a_repository_of_this_disk_must_have_the_commit(
         path = write_manifest(tmp_path / "m.tsv", [row])
         assert main(["--manifest", str(path), "--out", str(tmp_path / "out"), "--jobs", "1"]) == 1
         assert complaint in capsys.readouterr().err
+
+
+def build_folders(out: Path, *folders: Path, more: Sequence[str] = ()) -> int:
+    words = [word for folder in folders for word in ("--folder", str(folder))]
+    return main([*words, "--out", str(out), "--jobs", "1", *more])
+
+
+def plain_folder(folder: Path, files: dict[str, str]) -> Path:
+    folder.mkdir(parents=True)
+    for name, text in files.items():
+        (folder / name).write_text(text)
+    return folder
+
+
+def test_plain_folders_of_the_same_name_both_come(tmp_path: Path) -> None:
+    first = plain_folder(tmp_path / "one" / "shop" / "src", {"a.py": python_file(1)})
+    second = plain_folder(tmp_path / "two" / "shop" / "src", {"a.py": python_file(2)})
+    assert build_folders(tmp_path / "out", first, second, first) == 0
+    texts = {document["text"] for document in documents(tmp_path / "out" / "train")}
+    assert texts == {python_file(1), python_file(2)}
+
+
+def test_a_plain_folder_may_hold_a_folder_called_objects(tmp_path: Path) -> None:
+    folder = plain_folder(tmp_path / "mine", {"a.py": python_file(1)})
+    plain_folder(folder / "objects", {"b.py": python_file(2)})
+    assert build_folders(tmp_path / "out", folder) == 0
+    assert len(documents(tmp_path / "out" / "train")) == 2
+
+
+def test_a_name_that_is_not_utf_8_is_carried_in_a_form_that_is(tmp_path: Path) -> None:
+    folder = plain_folder(tmp_path / "mine", {"a.py": python_file(1)})
+    try:
+        Path(os.fsdecode(os.fsencode(folder) + b"/caf\xe9.py")).write_text(python_file(2))
+    except OSError:
+        pytest.skip("this disk takes no such name")
+    assert build_folders(tmp_path / "out", folder) == 0
+    paths = {document["path"] for document in documents(tmp_path / "out" / "train")}
+    assert paths == {"a.py", "caf\ufffd.py"}
 
 
 def test_errors_end_with_a_message_and_a_status(

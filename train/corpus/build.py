@@ -21,7 +21,8 @@ from pathlib import Path
 from autocoder.daemon.errors import AutocoderError, ConfigError
 from autocoder.daemon.languages import LANGUAGES
 from autocoder.train.corpus import decontamination, manifest
-from autocoder.train.corpus.cleaning import cache_folder, clean_repository, is_done
+from autocoder.train.corpus.cache import cache_folder, damage, is_done, unreadable
+from autocoder.train.corpus.cleaning import clean_repository
 from autocoder.train.corpus.index import load_index
 from autocoder.train.corpus.manifest import Repository
 from autocoder.train.corpus.report import write_report
@@ -77,7 +78,7 @@ def build(options: argparse.Namespace) -> None:
     cache = options.cache or options.out / "cache"
     repositories = sources(options)
     missing = clean_all(repositories, options, cache)
-    present = [row for row in repositories if row.name not in missing]
+    present = [row for row in repositories if row not in missing]
     if not present:
         raise ConfigError("No repository could be had. Clone them (no --offline) or give --mirror.")
     if options.only == "clean":
@@ -89,13 +90,14 @@ def build(options: argparse.Namespace) -> None:
         return
     for split in SPLITS:
         write_split(index, selection, split, options)
-    write_report(index, selection, options.out, missing)
+    write_report(index, selection, options.out, {row.name: why for row, why in missing.items()})
     print(f"Corpus in {options.out}, report in {options.out / 'report' / 'report.md'}")
 
 
 def sources(options: argparse.Namespace) -> list[Repository]:
     """The rows of the manifest, and one for each plain folder; folders alone need no manifest."""
-    folders = [folder_row(folder.resolve(), options) for folder in options.folder]
+    unique = dict.fromkeys(folder.resolve() for folder in options.folder)
+    folders = [folder_row(folder, options) for folder in unique]
     if folders and not options.manifest:
         return folders
     return manifest.load(options.manifest or manifest.DEFAULT) + folders
@@ -111,34 +113,51 @@ def folder_row(folder: Path, options: argparse.Namespace) -> Repository:
 
 def clean_all(
     repositories: Sequence[Repository], options: argparse.Namespace, cache: Path
-) -> dict[str, str]:
-    """Clean every repository in parallel; returns the names of those left out, with the reason."""
-    from tqdm import tqdm
-
-    missing: dict[str, str] = {}
+) -> dict[Repository, str]:
+    """Clean every repository in parallel; returns those left out, with the reason."""
+    missing: dict[Repository, str] = {}
+    rows = to_be_cleaned(repositories, cache, lists_of(options.decontamination).digest)
     with ProcessPoolExecutor(options.jobs, mp_context=get_context("spawn")) as pool:
-        jobs: dict[Future[Path], str] = {
-            pool.submit(obtain_and_clean, row, options, cache): row.name
-            for row in repositories
-            if not is_done(cache_folder(cache, row), row)
-        }
+        jobs = {pool.submit(obtain_and_clean, row, options, cache): row for row in rows}
         for job in progress(jobs):
             if isinstance(error := job.exception(), AutocoderError):
                 missing[jobs[job]] = str(error)
-                tqdm.write(f"left out {jobs[job]}: {error}", file=sys.stderr)
-            elif error:
-                raise error
+                say(f"left out {jobs[job].name}: {error}")
+            elif count := unreadable(job.result()):
+                say(
+                    f"{jobs[job].name} lacks {count} files that could not be read; once they can "
+                    "be (fetch them into the mirror), the next run cleans it again"
+                )
     return missing
 
 
-def progress(jobs: dict[Future[Path], str]) -> Iterator[Future[Path]]:
+def to_be_cleaned(
+    repositories: Sequence[Repository], cache: Path, lists: str
+) -> Iterator[Repository]:
+    """Those that were not cleaned before, or whose cleaned folder is of no use any more."""
+    for row in repositories:
+        folder = cache_folder(cache, row)
+        if folder.is_dir() and (fault := damage(folder)):
+            say(f"{folder} is damaged ({fault}); cleaning {row.name} again")
+        if not is_done(folder, row, lists):
+            yield row
+
+
+def progress(jobs: dict[Future[Path], Repository]) -> Iterator[Future[Path]]:
     from tqdm import tqdm
 
     with tqdm(total=len(jobs), unit="repository", desc="clean", dynamic_ncols=True) as bar:
         for job in as_completed(jobs):
-            bar.set_postfix_str(jobs[job])
+            bar.set_postfix_str(jobs[job].name)
             bar.update()
             yield job
+
+
+def say(text: str) -> None:
+    """A line among the bars of progress."""
+    from tqdm import tqdm
+
+    tqdm.write(text, file=sys.stderr)
 
 
 def obtain_and_clean(repository: Repository, options: argparse.Namespace, cache: Path) -> Path:

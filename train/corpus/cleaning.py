@@ -1,7 +1,7 @@
 """Cleans one repository into a folder of its own: documents, their hashes, what was removed.
 
-The folder is the unit of resumption: it appears whole or not at all, and a second run with the
-same commit and the same rules leaves it alone. Knows no other repository.
+The folder is the unit of resumption: it appears whole or not at all, and a second run leaves it
+alone where cache.py finds that nothing would change. Knows no other repository.
 
     documents.jsonl  {"repo", "path", "language", "licence", "test", "text"}, one a line
     index.npz        for each line: offset, length, text bytes, language, test, exact hash, MinHash
@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from autocoder.daemon.languages import language_of
+from autocoder.train.corpus.cache import UNREADABLE, cache_folder, is_done, made_of
 from autocoder.train.corpus.decontamination import Contamination, contaminated
 from autocoder.train.corpus.duplicates import exact_hash, sketch
 from autocoder.train.corpus.filters import Cleaned, Limits, clean
@@ -28,7 +29,6 @@ from autocoder.train.corpus.reserved import is_reserved_path, names_puzzle_site
 from autocoder.train.corpus.shingles import WINDOW, window_hashes
 from autocoder.train.corpus.source import Entry, open_source
 
-RULES = 2  # raise it when a filter changes, so that cleaned repositories are cleaned again
 LEFT_OUT_ENDINGS = (".pyi", ".pyw")  # stubs: signatures without bodies
 
 Counts = dict[str, dict[str, list[int]]]  # language → reason → [files, bytes]
@@ -64,7 +64,7 @@ def clean_repository(
 ) -> Path:
     """Clean a git directory or plain folder into the cache, unless that was done before."""
     folder = cache_folder(cache, repository)
-    if is_done(folder, repository):
+    if is_done(folder, repository, lists.digest):
         return folder
     listed, read = open_source(directory, repository)
     partial = folder.with_name(folder.name + ".partial")
@@ -75,21 +75,6 @@ def clean_repository(
     shutil.rmtree(folder, ignore_errors=True)
     partial.rename(folder)
     return folder
-
-
-def cache_folder(cache: Path, repository: Repository) -> Path:
-    return cache / repository.name.replace("/", "+")
-
-
-def is_done(folder: Path, repository: Repository) -> bool:
-    counts = folder / "counts.json"
-    return counts.is_file() and json.loads(counts.read_text())["made_of"] == made_of(repository)
-
-
-def made_of(repository: Repository) -> dict[str, Any]:
-    """What a cleaned folder depends on, but for the split, which is decided later."""
-    facts = {key: value for key, value in asdict(repository).items() if key != "split"}
-    return {**facts, "languages": list(repository.languages), "rules": RULES}
 
 
 def select(entries: list[Entry], repository: Repository, tally: Tally) -> list[Entry]:
@@ -117,7 +102,7 @@ def unwanted_entry(entry: Entry) -> str | None:
 
 
 def write(
-    files: Iterable[tuple[Entry, bytes]],
+    files: Iterable[tuple[Entry, bytes | None]],
     repository: Repository,
     lists: Contamination,
     folder: Path,
@@ -136,16 +121,20 @@ def write(
             add_row(columns, document, hashes, offset, len(line))
             offset += len(line)
     np.savez(folder / "index.npz", **as_arrays(columns))
-    facts = {"made_of": made_of(repository), "counts": tally.counts, "scrubbed": tally.scrubbed}
+    made = made_of(repository, lists.digest)
+    facts = {"made_of": made, "counts": tally.counts, "scrubbed": tally.scrubbed}
     (folder / "counts.json").write_text(json.dumps(facts, indent=1))
 
 
 def judge(
-    entry: Entry, data: bytes, repository: Repository, lists: Contamination, tally: Tally
+    entry: Entry, data: bytes | None, repository: Repository, lists: Contamination, tally: Tally
 ) -> tuple[Document | None, np.ndarray]:
     """The document of a file and its window hashes; no document where a filter removes it."""
     language = language_of(entry.path)
     assert language is not None  # select() saw to it
+    if data is None:
+        tally.add(language, UNREADABLE, entry.size)
+        return None, np.empty(0, np.uint64)
     result = clean(data, language)
     hashes = window_hashes(result.text) if isinstance(result, Cleaned) else np.empty(0, np.uint64)
     reason = result if isinstance(result, str) else unwanted_contents(result, hashes, lists)

@@ -5,7 +5,9 @@
 falls when more than 20 % of its own such hashes are hits. Both are sorted little-endian uint64.
 """
 
+import hashlib
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -26,9 +28,18 @@ class Contamination:
     evaluation: Hashes
     reserved: Hashes
 
+    @cached_property
+    def digest(self) -> str:
+        """Tells these lists from others."""
+        whole = hashlib.blake2b(digest_size=16)
+        for hashes in (self.evaluation, self.reserved):
+            whole.update(len(hashes).to_bytes(8, "little"))
+            whole.update(hashes.tobytes())
+        return whole.hexdigest()
+
 
 def load(folder: Path = LISTS) -> Contamination:
-    """Both lists of a folder. Raises ConfigError where one is missing."""
+    """Both lists of a folder. Raises ConfigError where one is missing or damaged."""
     return Contamination(
         load_list(folder / "evaluation.u64"), load_list(folder / "reserved-sampled.u64")
     )
@@ -37,7 +48,13 @@ def load(folder: Path = LISTS) -> Contamination:
 def load_list(path: Path) -> Hashes:
     if not path.is_file():
         raise ConfigError(f"No list of hashes at {path}. Give its folder by --decontamination DIR.")
-    return np.fromfile(path, "<u8")
+    hashes = np.fromfile(path, "<u8")
+    if path.stat().st_size % hashes.itemsize or (hashes[1:] < hashes[:-1]).any():
+        raise ConfigError(
+            f"{path} is damaged: it must hold sorted numbers of 8 bytes. Copy it there again, or "
+            "give another folder by --decontamination DIR."
+        )
+    return hashes
 
 
 def contaminated(hashes: Hashes, lists: Contamination) -> str | None:

@@ -3,7 +3,6 @@
 Texts stay on disk and are read one at a time. Memory: some 400 bytes a document.
 """
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from autocoder.train.corpus.cleaning import cache_folder
+from autocoder.daemon.errors import ConfigError
+from autocoder.train.corpus.cache import DAMAGE, cache_folder, facts_of
 from autocoder.train.corpus.manifest import Repository
 from autocoder.train.corpus.split import SPLITS
 
@@ -32,10 +32,10 @@ class Index:
 
 def load_index(cache: Path, repositories: Sequence[Repository]) -> Index:
     """The index of cleaned repositories, those to be measured on first."""
-    ordered = tuple(sorted(repositories, key=lambda row: (SPLITS.index(row.split), row.name)))
+    ordered = tuple(sorted(repositories, key=order))
     folders = tuple(cache_folder(cache, row) for row in ordered)
-    parts = [dict(np.load(folder / "index.npz")) for folder in folders]
-    counts = tuple(json.loads((folder / "counts.json").read_text()) for folder in folders)
+    parts = [load_part(folder) for folder in folders]
+    counts = tuple(facts_of(folder) for folder in folders)
     numbers = [np.full(len(part["offset"]), i, np.int32) for i, part in enumerate(parts)]
     filled = [part for part in parts if len(part["offset"])] or parts[:1]  # empty ones lack shapes
     names = filled[0] if filled else {}
@@ -43,6 +43,19 @@ def load_index(cache: Path, repositories: Sequence[Repository]) -> Index:
     return Index(
         ordered, folders, counts, np.concatenate([*numbers, np.empty(0, np.int32)]), columns
     )
+
+
+def order(row: Repository) -> tuple[int, str, str]:
+    return SPLITS.index(row.split), row.name, row.url
+
+
+def load_part(folder: Path) -> dict[str, np.ndarray]:
+    """The columns of one cleaned repository. Raises ConfigError where they are damaged."""
+    try:
+        with np.load(folder / "index.npz") as part:
+            return dict(part)
+    except DAMAGE as error:
+        raise ConfigError(f"{folder} is damaged ({error}). Remove it and run again.") from error
 
 
 class Reader:

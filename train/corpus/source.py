@@ -29,7 +29,7 @@ class Entry:
     key: str
 
 
-Read = Callable[[list[Entry]], Iterator[tuple[Entry, bytes]]]
+Read = Callable[[list[Entry]], Iterator[tuple[Entry, bytes | None]]]  # None: it cannot be read
 
 
 def find_mirror(folder: Path, name: str) -> Path | None:
@@ -112,13 +112,14 @@ def list_commit(directory: Path, commit: str) -> list[Entry]:
     for row in filter(None, listing.split(b"\0")):
         facts, path = row.split(b"\t", 1)
         mode, _, key, size = facts.split()
-        if mode.startswith(b"100") and size.isdigit():  # "BAD" where the mirror lacks the file
-            entries.append(Entry(path.decode(errors="replace"), int(size), key.decode()))
+        if mode.startswith(b"100"):
+            length = int(size) if size.isdigit() else 0  # "BAD" where the mirror lacks the file
+            entries.append(Entry(path.decode(errors="replace"), length, key.decode()))
     return entries
 
 
-def read_commit(directory: Path, entries: list[Entry]) -> Iterator[tuple[Entry, bytes]]:
-    """The contents of files of a commit, in order; those that a mirror lacks are left out."""
+def read_commit(directory: Path, entries: list[Entry]) -> Iterator[tuple[Entry, bytes | None]]:
+    """The contents of files of a commit, in order; None for those that a mirror lacks."""
     with tempfile.TemporaryFile() as keys:
         keys.write("".join(f"{entry.key}\n" for entry in entries).encode())
         keys.seek(0)
@@ -131,9 +132,7 @@ def read_commit(directory: Path, entries: list[Entry]) -> Iterator[tuple[Entry, 
         with process:
             assert process.stdout is not None
             for entry in entries:
-                data = read_object(process.stdout)
-                if data is not None:
-                    yield entry, data
+                yield entry, read_object(process.stdout)
 
 
 def read_object(stream: IO[bytes]) -> bytes | None:
@@ -156,7 +155,7 @@ def open_source(directory: Path, repository: Repository) -> tuple[list[Entry], R
 def list_folder(folder: Path) -> list[Entry]:
     """The files of a plain folder, hidden ones left out, in a fixed order."""
     paths = sorted(path for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
-    names = [path.relative_to(folder).as_posix() for path in paths]
+    names = [os.fsencode(path.relative_to(folder)).decode(errors="replace") for path in paths]
     return [
         Entry(name, path.stat().st_size, str(path))
         for name, path in zip(names, paths, strict=True)
@@ -164,9 +163,15 @@ def list_folder(folder: Path) -> list[Entry]:
     ]
 
 
-def read_folder(entries: list[Entry]) -> Iterator[tuple[Entry, bytes]]:
-    """The contents of files of a plain folder."""
-    return ((entry, Path(entry.key).read_bytes()) for entry in entries)
+def read_folder(entries: list[Entry]) -> Iterator[tuple[Entry, bytes | None]]:
+    """The contents of files of a plain folder; None for those that may not be read."""
+    for entry in entries:
+        try:
+            data = Path(entry.key).read_bytes()
+        except OSError:
+            yield entry, None
+        else:
+            yield entry, data
 
 
 def state_of_folder(folder: Path) -> str:
