@@ -80,3 +80,31 @@ def test_shards_are_read_packed_or_not(tmp_path: Path) -> None:
         list(documents(tmp_path))
     with pytest.raises(ConfigError, match="give a folder"):
         list(documents(tmp_path / "none"))
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "told"),
+    [
+        ("a.jsonl.xz", b"no archive at all", "behind line 0.*make or fetch"),
+        (
+            "a.jsonl.xz",
+            lzma.compress(b"\n" * 99)[:-20],
+            "behind line.*make or fetch",
+        ),
+        ("a.jsonl", b"\n\xff\xfe\n", "jsonl:2 is no document.*invalid start byte.*delete"),
+        ("a.jsonl", b'{"language": "python", "text": "\\ud800"}', "jsonl:1: text holds.*delete"),
+    ],
+    ids=["no archive", "cut off", "no UTF-8", "lone surrogate"],
+)
+def test_damaged_shards_are_named_with_the_remedy(
+    tmp_path: Path, name: str, content: bytes, told: str
+) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(ConfigError, match=told):
+        list(documents(tmp_path))
+
+
+def test_shards_keep_their_order_whatever_the_seed(tmp_path: Path) -> None:
+    lines = [json.dumps({"path": f"{n}.py", "language": "python", "text": "x"}) for n in range(9)]
+    (tmp_path / "a.jsonl").write_text("\n".join(lines))
+    assert list(documents(tmp_path, 1)) == list(documents(tmp_path, 2))

@@ -44,6 +44,15 @@ def test_fields_of_others_are_ignored_and_languages_may_be_capital(tmp_path: Pat
         ('["language"]', "one JSON object"),
         ('{"language": "python", "prefix": 1, "suffix": "", "middle": ""}', "prefix is 1"),
         ('{"language": "python", "prefix": "\\ud800', "one JSON object"),
+        (
+            '{"language": "x", "prefix": "", "suffix": "", "middle": "a\\ud800"}',
+            "half a character.*delete",
+        ),
+        (
+            '{"language": "x", "prefix": "", "suffix": "", "middle": "", "path": "\\udfff"}',
+            "path holds",
+        ),
+        ("[" * 100_000, "RecursionError"),
     ],
 )
 def test_a_broken_row_is_named_with_its_line(tmp_path: Path, line: str, told: str) -> None:
@@ -51,6 +60,16 @@ def test_a_broken_row_is_named_with_its_line(tmp_path: Path, line: str, told: st
     (tmp_path / "rows.jsonl").write_text(f"{good}\n\n{line}\n")
     with pytest.raises(ConfigError, match=rf"rows\.jsonl:3\b.*{told}"):
         list(read_rows(tmp_path / "rows.jsonl"))
+
+
+def test_ten_kilobytes_of_garbage_are_told_in_a_few_words(tmp_path: Path) -> None:
+    (tmp_path / "rows.jsonl").write_bytes(b"\xff\xfe" * 5000)
+    long = json.dumps({"language": "x", "prefix": ["y"] * 5000, "suffix": "", "middle": ""})
+    (tmp_path / "long.jsonl").write_text(long)
+    for name, told in (("rows", "invalid start byte"), ("long", "must be a string")):
+        with pytest.raises(ConfigError, match=told) as raised:
+            list(read_rows(tmp_path / f"{name}.jsonl"))
+        assert len(str(raised.value)) < 400 + len(str(tmp_path))
 
 
 def test_a_missing_file_says_how_to_make_one(tmp_path: Path) -> None:

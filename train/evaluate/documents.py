@@ -1,13 +1,12 @@
 """The source files that are measured on: from a folder, or from corpus shards.
 
-Files come in an order that the seed decides, so that the first ones are a fair sample of all.
+A folder's files come in an order that the seed decides, so that the first ones are a fair sample
+of all; shards, which are shuffled when they are written, keep their own order whatever the seed.
 Vendored, generated and fixture files of a folder are left out by their paths, as the corpus does.
 Knows no holes and no model.
 """
 
 import hashlib
-import json
-import lzma
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -16,9 +15,14 @@ from pathlib import Path
 from autocoder.daemon.errors import ConfigError
 from autocoder.daemon.languages import language_of
 from autocoder.train.corpus.paths import unwanted_path
+from autocoder.train.evaluate.json_lines import check_text, lines, record
 
 MAX_FILE_BYTES = 400_000
 SHARDS = (".jsonl", ".jsonl.xz")
+FORM = (
+    "no document ({reason}); a line is one JSON object with the strings `language` and `text`, as "
+    "`autocoder train corpus` writes them. Mend or delete the line."
+)
 
 
 @dataclass(frozen=True)
@@ -35,7 +39,8 @@ def documents(source: Path, seed: int = 0) -> Iterator[Document]:
     all of them in a folder.
 
     A line is an object with `language` and `text`, and a `path` if it has one, which is the form
-    of the corpus. Raises ConfigError for a missing source and for a line that is none.
+    of the corpus. Raises ConfigError for a missing source, for a damaged file and for a line
+    that is none.
     """
     if source.is_dir():
         shards = sorted(path for path in source.iterdir() if path.name.endswith(SHARDS))
@@ -73,23 +78,11 @@ def _read(path: Path, name: str) -> Document | None:
 
 
 def _of_lines(path: Path) -> Iterator[Document]:
-    opener = lzma.open if path.suffix == ".xz" else open
-    with opener(path, "rt", encoding="utf-8") as lines:
-        for number, line in enumerate(lines, 1):
-            if line.strip():
-                yield _document(line, f"{path}:{number}")
+    return (_document(line, where) for where, line in lines(path))
 
 
-def _document(line: str, where: str) -> Document:
-    try:
-        record = json.loads(line)
-        language, text = record["language"], record["text"]
-        if not (isinstance(language, str) and isinstance(text, str)):
-            raise TypeError("not strings")
-    except (ValueError, KeyError, TypeError) as error:
-        raise ConfigError(
-            f"{where} is no document ({error!r}); a line is one JSON object with the strings "
-            "`language` and `text`, as `autocoder train corpus` writes them"
-        ) from error
-    name = "/".join(str(record[key]) for key in ("repo", "path") if record.get(key))
-    return Document(name or where, language, text.replace("\r\n", "\n"))
+def _document(line: bytes, where: str) -> Document:
+    found = record(line, where, ("language", "text"), FORM)
+    name = "/".join(str(found[key]) for key in ("repo", "path") if found.get(key))
+    check_text(name, "repo or path", where)
+    return Document(name or where, found["language"], found["text"].replace("\r\n", "\n"))

@@ -11,8 +11,13 @@ from pathlib import Path
 
 from autocoder.daemon.errors import ConfigError
 from autocoder.train.evaluate.comments import comment_spans, is_inside
+from autocoder.train.evaluate.json_lines import check_text, lines, record
 
 NEEDED = ("language", "prefix", "suffix", "middle")
+FORM = (
+    "no row ({reason}); a row is one JSON object with the strings language, prefix, suffix and "
+    "middle. Mend or delete the line."
+)
 
 
 @dataclass(frozen=True)
@@ -62,25 +67,16 @@ def read_rows(path: Path) -> Iterator[Row]:
     """The rows of a JSONL file. Raises ConfigError naming the line that is no row."""
     if not path.is_file():
         raise ConfigError(f"no file {path}; `autocoder eval holes DIR -o {path}` makes one")
-    with path.open("rb") as lines:
-        for number, line in enumerate(lines, 1):
-            if line.strip():
-                yield _row(line, f"{path}:{number}")
+    for where, line in lines(path):
+        yield _row(line, where)
 
 
 def _row(line: bytes, where: str) -> Row:
-    try:
-        record = json.loads(line.decode("utf-8"))
-        fields = {name: record[name] for name in NEEDED}
-    except (ValueError, KeyError, TypeError) as error:
-        raise ConfigError(
-            f"{where} is no row ({error!r}); a row is one JSON object with the strings "
-            "language, prefix, suffix and middle. Mend or delete the line."
-        ) from error
-    for name, value in fields.items():
-        if not isinstance(value, str):
-            raise ConfigError(f"{where}: {name} is {value!r}, but must be a string. Mend the line.")
-    optional = {name: str(record.get(name) or "") for name in ("kind", "path")}
+    found = record(line, where, NEEDED, FORM)
+    fields = {name: found[name] for name in NEEDED}
+    optional = {name: str(found.get(name) or "") for name in ("kind", "path")}
+    for name, value in optional.items():
+        check_text(value, name, where)
     return Row(**{**fields, "language": fields["language"].lower()}, **optional)
 
 
