@@ -15,6 +15,7 @@ from typing import Any, Protocol, TypeVar
 from autocoder.daemon.errors import ConfigError
 from autocoder.daemon.prompt import Budget, PromptBuilder
 from autocoder.daemon.protocol import Completer
+from autocoder.train.evaluate.counts import at_least
 from autocoder.train.evaluate.lines import Answer, ask
 from autocoder.train.evaluate.progress import progress
 from autocoder.train.evaluate.rows import Row, read_rows, write_rows
@@ -22,6 +23,7 @@ from autocoder.train.evaluate.scores import Score
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+OTHER_FILES = "the files of a folder in another order (a JSONL keeps its own)"
 
 
 class Measured(Protocol):
@@ -70,49 +72,56 @@ def _measuring(commands: Any, name: str, text: str, run: Any) -> argparse.Argume
 def _add_perplexity(commands: Any) -> None:
     text = "bits per byte and perplexity by language"
     command = _measuring(commands, "perplexity", text, _perplexity)
-    _with_source(command)
+    _with_source(command, f"other seed, {OTHER_FILES}")
     _with_bytes(command)
 
 
-def _with_source(command: argparse.ArgumentParser) -> None:
+def _with_source(command: argparse.ArgumentParser, seed: str) -> None:
     command.add_argument("source", type=Path, help="folder of sources, or .jsonl(.xz) with text")
-    command.add_argument("--seed", type=int, default=0, help="other seed, other files and holes")
+    command.add_argument("--seed", type=int, default=0, help=seed)
 
 
 def _with_bytes(command: argparse.ArgumentParser) -> None:
     command.add_argument(
-        "--limit-bytes", type=int, default=500_000, help="bytes per language (default 500000)"
+        "--limit-bytes",
+        type=at_least(1),
+        default=500_000,
+        help="bytes per language (default 500000)",
     )
-    command.add_argument("--window", type=int, default=2048, help="tokens (default 2048)")
+    command.add_argument("--window", type=at_least(2), default=2048, help="tokens (default 2048)")
 
 
 def _with_holes(command: argparse.ArgumentParser, limit: int | None) -> None:
-    command.add_argument("--per-file", type=int, default=1, help="holes of each kind per file")
+    command.add_argument(
+        "--per-file", type=at_least(1), default=1, help="holes of each kind per file"
+    )
     text = "rows of each kind and language, at most" + (f" (default {limit})" if limit else "")
-    command.add_argument("--limit", type=int, default=limit, help=text)
+    command.add_argument("--limit", type=at_least(1), default=limit, help=text)
     command.add_argument("--kinds", help="end_of_line,line,block,comment (default) or body_line")
 
 
 def _with_prompts(command: argparse.ArgumentParser) -> None:
     command.add_argument("--unseen", type=Path, help="sources that the model never saw")
-    command.add_argument("--prompts", type=int, default=100, help="per language (default 100)")
+    command.add_argument(
+        "--prompts", type=at_least(1), default=100, help="per language (default 100)"
+    )
 
 
 def _add_lines(commands: Any) -> None:
     text = "exact match, edit similarity, bits per byte and latency on rows"
     command = _measuring(commands, "lines", text, _lines)
     command.add_argument("file", type=Path, help="JSONL of language, prefix, suffix, middle")
-    command.add_argument("--limit", type=int, help="measure the first N rows only")
+    command.add_argument("--limit", type=at_least(1), help="measure the first N rows only")
     command.add_argument("--no-bits", action="store_true", help="no bits per byte: half the time")
     add = command.add_argument
-    add("--prefix-tokens", type=int, default=Budget.prefix_tokens, help="of the prompt")
-    add("--suffix-tokens", type=int, default=Budget.suffix_tokens, help="of the prompt")
+    add("--prefix-tokens", type=at_least(0), default=Budget.prefix_tokens, help="of the prompt")
+    add("--suffix-tokens", type=at_least(0), default=Budget.suffix_tokens, help="of the prompt")
 
 
 def _add_holes(commands: Any) -> None:
     text = "make rows for `eval lines` from source files, and measure them"
     command = _measuring(commands, "holes", text, _holes)
-    _with_source(command)
+    _with_source(command, f"other seed, other holes, and {OTHER_FILES}")
     _with_holes(command, None)
     command.add_argument("-o", "--output", type=Path, help="write the rows here; measure nothing")
 
@@ -121,7 +130,9 @@ def _add_rename(commands: Any) -> None:
     text = "whether continuations follow renamed identifiers, and what misleads them"
     command = _measuring(commands, "rename", text, _rename)
     command.add_argument("--show", action="store_true", help="print every continuation as well")
-    command.add_argument("--limit", type=int, help="the first N functions of each language only")
+    command.add_argument(
+        "--limit", type=at_least(1), help="the first N functions of each language only"
+    )
 
 
 def _add_memory(commands: Any) -> None:
@@ -135,7 +146,7 @@ def _add_memory(commands: Any) -> None:
 def _add_report(commands: Any) -> None:
     text = "all measurements as Markdown, JSON and pictures"
     command = _measuring(commands, "report", text, _report)
-    _with_source(command)
+    _with_source(command, f"other seed, other holes and cuts, and {OTHER_FILES}")
     _with_bytes(command)
     _with_holes(command, 250)
     _with_prompts(command)
@@ -143,7 +154,7 @@ def _add_report(commands: Any) -> None:
     add("-o", "--output", type=Path, required=True, help="folder for the report")
     add("--rows", type=Path, action="append", default=[], help="more rows to measure, as JSONL")
     add("--corpus", type=Path, help="the training corpus, to measure what is memorised")
-    add("--functions", type=int, help="rename the first N functions of each language only")
+    add("--functions", type=at_least(1), help="rename the first N functions of each language only")
 
 
 def _model(options: argparse.Namespace, budget: Budget | None = None) -> Measured:
