@@ -376,6 +376,34 @@ def test_other_damage_to_a_manifest(tmp_path: Path) -> None:
         manifest.load(tmp_path / "none.tsv")
 
 
+@pytest.mark.parametrize(
+    ("contents", "complaint"),
+    [
+        (b"", "the first line must be"),
+        (b"\n\n", "the first line must be"),
+        (b"\x7fELF\x80\xff", "no table of text"),
+        ("\t".join(manifest.COLUMNS).encode() + b"\n", "names no repository"),
+    ],
+)
+def test_a_manifest_without_rows_is_refused(
+    tmp_path: Path, contents: bytes, complaint: str
+) -> None:
+    (tmp_path / "m.tsv").write_bytes(contents)
+    with pytest.raises(ConfigError, match=complaint):
+        manifest.load(tmp_path / "m.tsv")
+
+
+def test_empty_lines_of_a_manifest_do_no_harm(tmp_path: Path) -> None:
+    path = write_manifest(tmp_path / "m.tsv", [ROW])
+    path.write_text(path.read_text() + "\n\n")
+    assert [row.name for row in manifest.load(path)] == ["some/shop"]
+
+
+def test_ones_own_code_may_stand_in_a_manifest(tmp_path: Path) -> None:
+    path = write_manifest(tmp_path / "m.tsv", [(*ROW[:2], "LicenseRef-own", *ROW[3:])])
+    assert manifest.load(path)[0].licence == "LicenseRef-own"
+
+
 # --- sources ------------------------------------------------------------------------------------
 
 
@@ -618,6 +646,16 @@ def test_shards_end_at_their_size_and_mix_the_order(
     assert len(list((out / "train").iterdir())) == 1  # one block is never cut
 
 
+def test_only_shards_of_an_earlier_build_are_removed(
+    tmp_path: Path, mirrors: list[tuple[str, ...]]
+) -> None:
+    folder = plain_folder(tmp_path / "out" / "train", {"mine.jsonl.xz": "", "0007.jsonl.xz": ""})
+    out = build(tmp_path, mirrors)
+    assert {path.name for path in folder.iterdir()} == {"0000.jsonl.xz", "mine.jsonl.xz"}
+    summary = json.loads((out / "report" / "summary.json").read_text())
+    assert set(summary["shards"]) == {"train/0000.jsonl.xz", "dev/0000.jsonl.xz"}
+
+
 def test_the_tokenizer_sample_is_of_the_training_split(
     tmp_path: Path, mirrors: list[tuple[str, ...]]
 ) -> None:
@@ -700,6 +738,45 @@ def test_a_name_that_is_not_utf_8_is_carried_in_a_form_that_is(tmp_path: Path) -
     assert build_folders(tmp_path / "out", folder) == 0
     paths = {document["path"] for document in documents(tmp_path / "out" / "train")}
     assert paths == {"a.py", "caf\ufffd.py"}
+
+
+@pytest.mark.parametrize(
+    ("files", "complaint"),
+    [
+        ({}, "there was none"),
+        ({"a.py": "x = 1\n", "b.py": "y = 2\n"}, "read 2, too small 2"),
+    ],
+)
+def test_folders_of_which_nothing_is_kept_are_an_error(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], files: dict[str, str], complaint: str
+) -> None:
+    assert build_folders(tmp_path / "out", plain_folder(tmp_path / "mine", files)) == 1
+    assert f"No file is left after cleaning ({complaint})" in capsys.readouterr().err
+
+
+def test_tests_that_were_all_thinned_are_an_error(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = plain_folder(tmp_path / "mine", {"test_a.py": python_file(1)})
+    assert build_folders(tmp_path / "out", folder, more=["--test-share", "0"]) == 1
+    assert "--test-share 1" in capsys.readouterr().err
+
+
+def test_a_plain_folder_is_ones_own_or_permissive(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = plain_folder(tmp_path / "mine", {"a.py": python_file(1)})
+    assert build_folders(tmp_path / "out", folder, more=["--licence", "GPL-3.0"]) == 1
+    assert "leave it at LicenseRef-own" in capsys.readouterr().err
+    assert build_folders(tmp_path / "out", folder, more=["--licence", "MIT OR Apache-2.0"]) == 0
+    assert build_folders(tmp_path / "out", folder) == 0
+    assert documents(tmp_path / "out" / "train")[0]["licence"] == "LicenseRef-own"
+
+
+def test_no_processes_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = plain_folder(tmp_path / "mine", {"a.py": python_file(1)})
+    assert build_folders(tmp_path / "out", folder, more=["--jobs", "0"]) == 1
+    assert "--jobs 0: give the number" in capsys.readouterr().err
 
 
 def test_errors_end_with_a_message_and_a_status(

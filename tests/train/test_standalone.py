@@ -194,3 +194,29 @@ def test_a_run_of_an_evaluation_set_is_enough_to_stay_out(
 def test_a_folder_without_shards_is_an_error_that_says_so(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"no \*\.jsonl\.xz"):
         main([str(tmp_path), "-o", str(tmp_path / "out")])
+
+
+def test_a_corpus_is_not_written_into(tmp_path: Path) -> None:
+    corpus = write_shard(tmp_path / "train", [function(1)])
+    for output in (corpus, write_shard(tmp_path / "dev", [function(2)])):
+        with pytest.raises(ConfigError, match="another one by -o DIR"):
+            main([str(corpus), "-o", str(output)])
+        assert [path.name for path in output.iterdir()] == ["0000.jsonl.xz"]
+
+
+def test_the_shards_of_an_earlier_run_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("autocoder.train.corpus.standalone.SHARD", 1)
+    two = write_shard(tmp_path / "two", [function(1), function(2)])
+    one = write_shard(tmp_path / "one", [function(3)])
+    assert main([str(two), "-o", str(tmp_path / "out")]) == 0
+    (tmp_path / "out" / "notes.txt").touch()
+    assert main([str(one), "-o", str(tmp_path / "out")]) == 0
+    names = sorted(path.name for path in (tmp_path / "out").iterdir())
+    assert names == ["notes.txt", "standalone-0000.jsonl.xz"]
+
+
+def test_where_nothing_stands_alone_nothing_is_written(tmp_path: Path) -> None:
+    corpus = write_shard(tmp_path / "train", ["x = 1\n"])
+    with pytest.raises(ConfigError, match="nothing was written"):
+        main([str(corpus), "-o", str(tmp_path / "out")])
+    assert not (tmp_path / "out").exists()

@@ -23,11 +23,11 @@ from autocoder.daemon.languages import LANGUAGES
 from autocoder.train.corpus import decontamination, manifest
 from autocoder.train.corpus.cache import cache_folder, damage, is_done, unreadable
 from autocoder.train.corpus.cleaning import clean_repository
-from autocoder.train.corpus.index import load_index
+from autocoder.train.corpus.index import Index, load_index
 from autocoder.train.corpus.manifest import Repository
 from autocoder.train.corpus.report import write_report
 from autocoder.train.corpus.sample import write_sample
-from autocoder.train.corpus.selection import select
+from autocoder.train.corpus.selection import KEPT, Selection, select
 from autocoder.train.corpus.shards import write_split
 from autocoder.train.corpus.source import (
     clone,
@@ -37,6 +37,7 @@ from autocoder.train.corpus.source import (
     state_of_folder,
 )
 from autocoder.train.corpus.split import SPLITS, TEST_SHARE
+from autocoder.train.corpus.summary import removed_by_cleaning, total
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -57,7 +58,7 @@ def parser() -> argparse.ArgumentParser:
     add = result.add_argument
     add("--manifest", type=Path, help="table of repositories (default: the one shipped)")
     add("--folder", type=Path, action="append", default=[], help="plain folder of source files")
-    add("--licence", default="LicenseRef-own", help="licence of the plain folders")
+    add("--licence", default=manifest.OWN, help="of the plain folders, permissive (default: own)")
     add("--split", choices=SPLITS, default="train", help="split of the plain folders")
     add("--mirror", type=Path, help="folder of local mirrors (owner+name or owner/name)")
     add("--offline", action="store_true", help="leave out what the mirror lacks; clone nothing")
@@ -75,6 +76,8 @@ def parser() -> argparse.ArgumentParser:
 
 def build(options: argparse.Namespace) -> None:
     """All steps, or those up to `options.only`."""
+    if options.jobs < 1:
+        raise ConfigError(f"--jobs {options.jobs}: give the number of processes, 1 or more.")
     cache = options.cache or options.out / "cache"
     repositories = sources(options)
     missing = clean_all(repositories, options, cache)
@@ -84,7 +87,7 @@ def build(options: argparse.Namespace) -> None:
     if options.only == "clean":
         return
     index = load_index(cache, present)
-    selection = select(index, options.test_share)
+    selection = select_some(index, options.test_share)
     write_sample(index, selection, options.out / "tokenizer-sample.jsonl", options)
     if options.only == "sample":
         return
@@ -94,8 +97,30 @@ def build(options: argparse.Namespace) -> None:
     print(f"Corpus in {options.out}, report in {options.out / 'report' / 'report.md'}")
 
 
+def select_some(index: Index, test_share: float) -> Selection:
+    """The selection. Raises ConfigError where nothing is left to write, with what became of it."""
+    if not len(index):
+        files = {reason: total(by, "files") for reason, by in removed_by_cleaning(index).items()}
+        fates = ", ".join(f"{reason} {count}" for reason, count in files.items() if count)
+        raise ConfigError(
+            f"No file is left after cleaning ({fates or 'there was none'}). Give sources of "
+            f"{' or '.join(row.name for row in LANGUAGES)} that are written by hand."
+        )
+    selection = select(index, test_share)
+    if not (selection.fate == KEPT).any():
+        raise ConfigError(
+            f"All {len(index)} files are tests that were thinned; give --test-share 1 to keep them."
+        )
+    return selection
+
+
 def sources(options: argparse.Namespace) -> list[Repository]:
     """The rows of the manifest, and one for each plain folder; folders alone need no manifest."""
+    if not manifest.is_allowed(options.licence):
+        raise ConfigError(
+            f"--licence {options.licence} is not permissive: what others wrote under it is not for "
+            f"training. For code of your own leave it at {manifest.OWN}, however you publish it."
+        )
     unique = dict.fromkeys(folder.resolve() for folder in options.folder)
     folders = [folder_row(folder, options) for folder in unique]
     if folders and not options.manifest:

@@ -18,6 +18,7 @@ from autocoder.train.corpus.split import SPLITS
 
 FOLDER = "folder:"  # the scheme of a plain folder's URL; file: is a git repository of this disk
 DEFAULT = Path(__file__).with_name("manifest.tsv")
+OWN = "LicenseRef-own"  # the user's own code, under whatever licence they publish it
 PERMISSIVE = frozenset(
     [
         "Apache-2.0",
@@ -41,7 +42,7 @@ class Repository:
 
     url: str
     commit: str
-    licence: str  # an SPDX expression of permissive licences
+    licence: str  # an SPDX expression of permissive licences, or OWN
     languages: tuple[str, ...]
     split: str
 
@@ -63,13 +64,25 @@ def load(path: Path = DEFAULT) -> list[Repository]:
     """The repositories of a manifest. Raises ConfigError naming line, value and remedy."""
     if not path.is_file():
         raise ConfigError(f"No manifest at {path}. Give one by --manifest FILE.")
-    with path.open(encoding="utf-8", newline="") as lines:
-        header, *rows = csv.reader(lines, delimiter="\t")
+    header, *rows = read_lines(path) or [[]]
     if tuple(header) != COLUMNS:
         raise ConfigError(f"{path}: the first line must be {'<tab>'.join(COLUMNS)}, not {header}.")
-    repositories = [read_row(row, f"{path}:{number}") for number, row in enumerate(rows, 2)]
+    repositories = [read_row(row, f"{path}:{number}") for number, row in enumerate(rows, 2) if row]
+    if not repositories:
+        raise ConfigError(f"{path} names no repository; write a line for each below the first.")
     check_unique(repositories, path)
     return repositories
+
+
+def read_lines(path: Path) -> list[list[str]]:
+    """The cells of each line, none for an empty line. Raises ConfigError where it is no text."""
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as lines:
+            return list(csv.reader(lines, delimiter="\t"))
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise ConfigError(
+            f"{path} is no table of text ({error}). Write it in UTF-8, tabs between the columns."
+        ) from error
 
 
 def read_row(row: Sequence[str], place: str) -> Repository:
@@ -85,7 +98,6 @@ def read_row(row: Sequence[str], place: str) -> Repository:
 def complaints(repository: Repository) -> list[str]:
     """What is wrong with a row, each with its remedy."""
     known = {row.name for row in LANGUAGES}
-    licences = set(re.split(r" (?:AND|OR) ", repository.licence))
     checks = {
         f"'{repository.url}' is no URL of a repository; write https://host/owner/name.": (
             repository.name.count("/") == 1 and not repository.is_folder
@@ -93,8 +105,10 @@ def complaints(repository: Repository) -> list[str]:
         f"'{repository.commit}' is no commit; write its 40 hexadecimal digits.": bool(
             re.fullmatch(r"[0-9a-f]{40}", repository.commit)
         ),
-        f"'{repository.licence}' is not permissive; leave the repository out, or add its SPDX "
-        "name to PERMISSIVE in manifest.py if it is.": licences <= PERMISSIVE,
+        f"'{repository.licence}' is not permissive; leave the repository out, add its SPDX name "
+        f"to PERMISSIVE in manifest.py if it is, or write {OWN} where the code is your own.": (
+            is_allowed(repository.licence)
+        ),
         f"unknown language in {repository.languages}; known: {', '.join(sorted(known))}.": (
             set(repository.languages) <= known
         ),
@@ -106,6 +120,11 @@ def complaints(repository: Repository) -> list[str]:
         ),
     }
     return [text for text, fine in checks.items() if not fine]
+
+
+def is_allowed(licence: str) -> bool:
+    """Whether one may train on it: permissive, each part of an expression, or one's own."""
+    return set(re.split(r" (?:AND|OR) ", licence)) <= PERMISSIVE | {OWN}
 
 
 def check_unique(repositories: Sequence[Repository], path: Path) -> None:

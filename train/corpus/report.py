@@ -10,6 +10,8 @@ from typing import Any
 
 from autocoder.train.corpus.index import Index
 from autocoder.train.corpus.selection import Selection
+from autocoder.train.corpus.shards import shards_of
+from autocoder.train.corpus.split import SPLITS
 from autocoder.train.corpus.summary import languages_of, summarise, total
 
 COLOURS = {"python": "#3572a5", "java": "#b07219"}
@@ -36,7 +38,8 @@ def write_report(
 
 def shards(out: Path) -> dict[str, int]:
     """Compressed bytes of every shard, by its path."""
-    return {p.relative_to(out).as_posix(): p.stat().st_size for p in sorted(out.glob("*/*.xz"))}
+    found = sorted(path for split in SPLITS for path in shards_of(out / split))
+    return {path.relative_to(out).as_posix(): path.stat().st_size for path in found}
 
 
 def markdown(summary: Mapping[str, Any]) -> str:

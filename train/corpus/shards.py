@@ -8,6 +8,7 @@ read as one file.
 
 import argparse
 import lzma
+import re
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -21,6 +22,7 @@ from autocoder.train.corpus.split import SPLITS
 
 BLOCK = 16 * 2**20  # bytes before compression; far above the 2 MiB window of preset 2
 PRESET = 2
+NAME = re.compile(r"\d{4,}\.jsonl\.xz")
 
 
 def write_split(
@@ -31,13 +33,18 @@ def write_split(
 
     folder = options.out / split
     folder.mkdir(parents=True, exist_ok=True)
-    for old in folder.glob("*.jsonl.xz"):
+    for old in shards_of(folder):
         old.unlink()
     order = shuffled(selection.rows(split), options.seed + SPLITS.index(split))
     with Reader(index) as reader, ThreadPoolExecutor(options.jobs) as pool:
         lines = (reader.line(row) for row in tqdm(order, desc=split, unit="document"))
         compressed = in_order(pool, blocks(lines), ahead=options.jobs + 1)
         return write_shards(compressed, folder, int(options.shard_mib * 2**20))
+
+
+def shards_of(folder: Path) -> list[Path]:
+    """The shards in a folder that bear a name of ours; what else lies there is the user's."""
+    return sorted(path for path in folder.glob("*.jsonl.xz") if NAME.fullmatch(path.name))
 
 
 def shuffled(rows: np.ndarray, seed: int) -> np.ndarray:

@@ -24,7 +24,7 @@ from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
 
-from autocoder.daemon.errors import AutocoderError
+from autocoder.daemon.errors import AutocoderError, ConfigError
 from autocoder.train.corpus import decontamination
 from autocoder.train.corpus.shingles import window_hashes
 from autocoder.train.corpus.standalone_java import cuts as java_cuts
@@ -46,6 +46,7 @@ KEYWORDS = {
 SHORTEST, LONGEST = 60, 2400  # characters
 WIDEST = 120  # characters of a line
 SHARD = 40_000  # documents
+OWN = re.compile(r"standalone-\d{4,}\.jsonl\.xz")  # the names of our shards
 
 
 def standalone(folders: Sequence[Path], unlike: Sequence[Path]) -> Iterator[Document]:
@@ -120,6 +121,24 @@ def skeleton(text: str, language: str) -> int:
     return int.from_bytes(hashlib.blake2b(squeezed, digest_size=8).digest(), "little")
 
 
+def check_output(output: Path, inputs: Sequence[Path]) -> None:
+    """Raises ConfigError where a folder that is read, or another corpus, would be written into."""
+    others = [path for path in output.glob("*.jsonl.xz") if not OWN.fullmatch(path.name)]
+    if others or output.resolve() in {folder.resolve() for folder in inputs}:
+        raise ConfigError(f"{output} is a folder of shards already; give another one by -o DIR.")
+
+
+def write_all(found: Sequence[Document], output: Path) -> None:
+    """The shards of a run, and no others of an earlier one."""
+    starts = range(0, len(found), SHARD)
+    paths = [output / f"standalone-{number:04}.jsonl.xz" for number in range(len(starts))]
+    for start, path in zip(starts, paths, strict=True):
+        write(found[start : start + SHARD], path)
+    for path in output.glob("*.jsonl.xz"):
+        if OWN.fullmatch(path.name) and path not in paths:
+            path.unlink()
+
+
 def main(arguments: Sequence[str]) -> int:
     """Run the command; returns the exit status."""
     parser = argparse.ArgumentParser(prog="autocoder.train.corpus.standalone", description=__doc__)
@@ -129,9 +148,14 @@ def main(arguments: Sequence[str]) -> int:
     )
     parser.add_argument("-o", "--output", type=Path, required=True, help="folder to write to")
     options = parser.parse_args(arguments)
+    check_output(options.output, [*options.folders, *options.unlike])
     found = list(standalone(options.folders, options.unlike))
-    for number, start in enumerate(range(0, len(found), SHARD)):
-        write(found[start : start + SHARD], options.output / f"standalone-{number:04}.jsonl.xz")
+    if not found:
+        raise ConfigError(
+            f"nothing in {', '.join(map(str, options.folders))} can stand alone: nothing was "
+            "written. Give folders with more code."
+        )
+    write_all(found, options.output)
     for language in CUTS:
         own = [each["text"] for each in found if each["language"] == language]
         print(f"{language}: {len(own)} texts, {sum(map(len, own)) / 1e6:.1f} million characters")

@@ -78,7 +78,7 @@ def removed(index: Index, selection: Selection) -> dict[str, dict[str, Amount]]:
     "read" is everything that was looked at; "stripped" counts the bytes that left the files
     which stayed (licence notices, white space, secrets).
     """
-    result = add_counts(counts["counts"] for counts in index.counts)
+    result = removed_by_cleaning(index)
     languages = index.columns["language"]
     for number, reason in enumerate(FATES):
         for language in np.unique(languages):
@@ -86,6 +86,11 @@ def removed(index: Index, selection: Selection) -> dict[str, dict[str, Amount]]:
             cell = amount(rows.sum(), index.columns["bytes"][rows].sum())
             result.setdefault(reason, {})[str(language)] = cell
     return result
+
+
+def removed_by_cleaning(index: Index) -> dict[str, dict[str, Amount]]:
+    """{reason: {language: amount}} before repositories are compared with each other."""
+    return add_counts(counts["counts"] for counts in index.counts)
 
 
 def add_counts(tallies: Any) -> dict[str, dict[str, Amount]]:
