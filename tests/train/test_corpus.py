@@ -426,6 +426,13 @@ def test_a_repository_is_cloned_at_its_commit(tmp_path: Path) -> None:
     assert source.find_mirror(tmp_path / "clones", "some/shop") == directory
 
 
+def test_a_file_that_cannot_be_read_is_handed_on_as_none(tmp_path: Path) -> None:
+    plain_folder(tmp_path / "mine", {"a.py": "one\n", "b.py": "two\n"})
+    entries = source.list_folder(tmp_path / "mine")
+    (tmp_path / "mine" / "a.py").unlink()
+    assert [data for _, data in source.read_folder(entries)] == [None, b"two\n"]
+
+
 @pytest.mark.parametrize("deeper", ["", "repo"])
 def test_a_mirror_may_be_a_work_tree_or_lie_one_level_deeper(tmp_path: Path, deeper: str) -> None:
     repository(tmp_path / "some+shop" / deeper, {"a.py": "one\n"})
@@ -605,7 +612,7 @@ def test_a_file_that_the_mirror_lacks_is_counted_and_read_when_it_comes(
     lost = object_of(tmp_path / "mirror" / "a" / "train", "lib/module3.py")
     lost.rename(tmp_path / "kept")
     out = build(tmp_path, mirrors)
-    assert "a/train lacks 1 files" in capsys.readouterr().err
+    assert "a/train: 1 of its files could not be read" in capsys.readouterr().err
     summary = json.loads((out / "report" / "summary.json").read_text())
     assert summary["removed"]["unreadable"]["python"]["files"] == 1
     (tmp_path / "kept").rename(lost)
@@ -635,6 +642,19 @@ def test_a_damaged_folder_of_the_cache_is_made_anew(
     second = build(tmp_path, mirrors, "again")
     assert "cleaning a/train again" in capsys.readouterr().err
     assert documents(second / "train") == documents(first / "train")
+
+
+def test_damage_in_the_middle_of_an_index_is_named_with_the_remedy(
+    tmp_path: Path, mirrors: list[tuple[str, ...]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    build(tmp_path, mirrors)
+    index = tmp_path / "cache" / "a+train" / "index.npz"
+    whole = index.read_bytes()
+    place = whole.rindex(b"minhash.npy", 0, len(whole) - 500) + 500
+    index.write_bytes(whole[:place] + bytes([whole[place] ^ 255]) + whole[place + 1 :])
+    with pytest.raises(AssertionError):
+        build(tmp_path, mirrors)
+    assert "Remove it and run again" in capsys.readouterr().err
 
 
 def test_shards_end_at_their_size_and_mix_the_order(
@@ -682,7 +702,7 @@ def test_a_plain_folder_needs_no_manifest(tmp_path: Path) -> None:
 
 
 def test_a_repository_of_this_disk_is_read_at_its_commit(tmp_path: Path) -> None:
-    shop = tmp_path / "a" / "shop"
+    shop = tmp_path / "mirror" / "a" / "shop"
     commit = repository(shop, {"a.py": python_file(1)})
     (shop / "a.py").write_text(python_file(2))  # not committed
     out = build(tmp_path, [(shop.as_uri(), commit, "MIT", "python", "train")])
@@ -773,10 +793,20 @@ def test_a_plain_folder_is_ones_own_or_permissive(
     assert documents(tmp_path / "out" / "train")[0]["licence"] == "LicenseRef-own"
 
 
-def test_no_processes_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    ("option", "value", "complaint"),
+    [
+        ("--jobs", "0", "--jobs 0: give the number"),
+        ("--mirror", "/no/such/folder", "Correct --mirror DIR"),
+        ("--out", __file__, "Give a folder by --out DIR"),
+    ],
+)
+def test_options_that_cannot_be_meant_are_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], option: str, value: str, complaint: str
+) -> None:
     folder = plain_folder(tmp_path / "mine", {"a.py": python_file(1)})
-    assert build_folders(tmp_path / "out", folder, more=["--jobs", "0"]) == 1
-    assert "--jobs 0: give the number" in capsys.readouterr().err
+    assert build_folders(tmp_path / "out", folder, more=[option, value]) == 1
+    assert complaint in capsys.readouterr().err
 
 
 def test_errors_end_with_a_message_and_a_status(

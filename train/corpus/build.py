@@ -76,14 +76,14 @@ def parser() -> argparse.ArgumentParser:
 
 def build(options: argparse.Namespace) -> None:
     """All steps, or those up to `options.only`."""
-    if options.jobs < 1:
-        raise ConfigError(f"--jobs {options.jobs}: give the number of processes, 1 or more.")
+    check(options)
     cache = options.cache or options.out / "cache"
     repositories = sources(options)
     missing = clean_all(repositories, options, cache)
     present = [row for row in repositories if row not in missing]
     if not present:
-        raise ConfigError("No repository could be had. Clone them (no --offline) or give --mirror.")
+        remedy = "Clone them (no --offline) or give --mirror." if options.offline else "Mend those."
+        raise ConfigError(f"No repository could be had, for the reasons above. {remedy}")
     if options.only == "clean":
         return
     index = load_index(cache, present)
@@ -95,6 +95,16 @@ def build(options: argparse.Namespace) -> None:
         write_split(index, selection, split, options)
     write_report(index, selection, options.out, {row.name: why for row, why in missing.items()})
     print(f"Corpus in {options.out}, report in {options.out / 'report' / 'report.md'}")
+
+
+def check(options: argparse.Namespace) -> None:
+    """Raises ConfigError for what argparse lets pass."""
+    if options.jobs < 1:
+        raise ConfigError(f"--jobs {options.jobs}: give the number of processes, 1 or more.")
+    if options.mirror and not options.mirror.is_dir():
+        raise ConfigError(f"No folder of mirrors at {options.mirror}. Correct --mirror DIR.")
+    if options.out.exists() and not options.out.is_dir():
+        raise ConfigError(f"{options.out} is a file. Give a folder by --out DIR.")
 
 
 def select_some(index: Index, test_share: float) -> Selection:
@@ -150,8 +160,8 @@ def clean_all(
                 say(f"left out {jobs[job].name}: {error}")
             elif count := unreadable(job.result()):
                 say(
-                    f"{jobs[job].name} lacks {count} files that could not be read; once they can "
-                    "be (fetch them into the mirror), the next run cleans it again"
+                    f"{jobs[job].name}: {count} of its files could not be read and are left out; "
+                    "fetch them into the mirror, and the next run cleans it again"
                 )
     return missing
 
