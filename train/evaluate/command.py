@@ -1,42 +1,30 @@
 """`autocoder eval …`: measure the shipped model, a model folder or a checkpoint.
 
-Knows the options of each measurement and imports what it needs when it is asked for: without
-`--checkpoint` nothing here needs torch.
+Knows the options of each measurement and how results are printed; what is measured is the affair of
+`autocoder.train.evaluate.measurements`.
 """
 
 import argparse
 import json
-import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import islice
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any
 
-from autocoder.daemon.errors import ConfigError
-from autocoder.daemon.prompt import Budget, PromptBuilder
-from autocoder.daemon.protocol import Completer
+from autocoder.daemon.prompt import Budget
 from autocoder.train.evaluate.counts import at_least
-from autocoder.train.evaluate.lines import Answer, ask
-from autocoder.train.evaluate.progress import progress
-from autocoder.train.evaluate.rows import Row, read_rows, write_rows
-from autocoder.train.evaluate.scores import Score
+from autocoder.train.evaluate.measurements import (
+    given_rows,
+    hole_rows,
+    load_model,
+    memory_prompts,
+    memory_result,
+    perplexity_result,
+    rename_result,
+    rows_result,
+)
+from autocoder.train.evaluate.rows import write_rows
 
-Item = TypeVar("Item")
-Result = TypeVar("Result")
 OTHER_FILES = "the files of a folder in another order (a JSONL keeps its own)"
-
-
-class Measured(Protocol):
-    """What a measurement asks of a model: `shipped.ShippedModel`, `checkpoint.CheckpointModel`."""
-
-    builder: PromptBuilder
-    context: int
-
-    def each(
-        self, items: Iterable[Item], ask: Callable[[Completer, Item], Result]
-    ) -> Iterator[Result]: ...
-    def scored(self, rows: Iterable[Row], *, bits: bool = True) -> Iterator[tuple[Row, Score]]: ...
-    def nats(self, windows: list[list[int]]) -> float: ...
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -60,7 +48,8 @@ def _measuring(commands: Any, name: str, text: str, run: Any) -> argparse.Argume
     """A subcommand with the options that choose a model and a form of output."""
     command: argparse.ArgumentParser = commands.add_parser(name, help=text, description=text)
     which = command.add_mutually_exclusive_group()
-    which.add_argument("--model", type=Path, help="model folder (default: the bundled one)")
+    default = "$AUTOCODER_MODEL, else the bundled one"
+    which.add_argument("--model", type=Path, help=f"model folder (default: {default})")
     which.add_argument(
         "--checkpoint", type=Path, help="Hugging Face folder, batched by torch (a GPU if there)"
     )
@@ -157,141 +146,45 @@ def _add_report(commands: Any) -> None:
     add("--functions", type=at_least(1), help="rename the first N functions of each language only")
 
 
-def _model(options: argparse.Namespace, budget: Budget | None = None) -> Measured:
-    if options.checkpoint:
-        from autocoder.train.evaluate.checkpoint import CheckpointModel
-
-        return CheckpointModel(options.checkpoint, budget=budget)
-    from autocoder.train.evaluate.shipped import ShippedModel
-
-    return ShippedModel(options.model, budget=budget)
-
-
 def _perplexity(options: argparse.Namespace) -> int:
-    return _show(perplexity_result(_model(options), options), options.json)
-
-
-def perplexity_result(model: Measured, options: argparse.Namespace) -> dict[str, Any]:
-    """The measurement of perplexity on `source`, up to `limit_bytes` a language."""
-    from autocoder.train.evaluate.documents import documents
-    from autocoder.train.evaluate.perplexity import chosen, measure
-
-    found = documents(options.source, options.seed)
-    texts = chosen(found, model.builder.form.controls, options.limit_bytes)
-    window = min(options.window, model.context)
-    return measure(progress(texts, what="documents"), model.builder, model.nats, window)
+    return _show(perplexity_result(load_model(options), options), options.json)
 
 
 def _lines(options: argparse.Namespace) -> int:
-    rows = list(islice(read_rows(options.file), options.limit))
-    if not rows:
-        raise ConfigError(f"{options.file} has no rows; `autocoder eval holes DIR` makes some")
-    budget = Budget(options.prefix_tokens, options.suffix_tokens)
-    return _measure_rows(_model(options, budget), rows, options, bits=not options.no_bits)
+    rows = given_rows(options.file, options.limit)
+    model = load_model(options, Budget(options.prefix_tokens, options.suffix_tokens))
+    return _show(rows_result(model, rows, bits=not options.no_bits), options.json)
 
 
 def _holes(options: argparse.Namespace) -> int:
-    rows = hole_rows(options)
+    from autocoder.train.evaluate.outputs import check_file
+
     if not options.output:
-        return _measure_rows(_model(options), rows, options, bits=True)
-    count = write_rows(rows, options.output)
+        rows = hole_rows(options)
+        return _show(rows_result(load_model(options), rows), options.json)
+    check_file(options.output)
+    count = write_rows(hole_rows(options), options.output)
     print(json.dumps({"rows": count}) if options.json else f"{count} rows in {options.output}")
     return 0
 
 
-def hole_rows(options: argparse.Namespace) -> list[Row]:
-    """The holes of `source`, `per_file` of each kind and file, at most `limit` of each kind."""
-    from autocoder.train.evaluate.documents import documents
-    from autocoder.train.evaluate.holes import named, rows
-
-    found, kinds = documents(options.source, options.seed), named(options.kinds)
-    drawn = {"seed": options.seed, "per_file": options.per_file, "limit": options.limit}
-    made = list(rows(found, **drawn, kinds=kinds))
-    if not made:
-        raise ConfigError(f"{options.source} has no code to make holes in; give Python or Java")
-    return made
-
-
 def _rename(options: argparse.Namespace) -> int:
-    return _show(rename_result(_model(options), options.limit, options.show), options.json)
-
-
-def rename_result(model: Measured, limit: int | None = None, show: bool = False) -> dict[str, Any]:
-    """The measurement of renaming; `show` prints every continuation to standard error."""
-    from autocoder.train.evaluate.rename import measure
-
-    def answers(rows: list[Row]) -> Iterator[Answer]:
-        for row, text, ms in progress(model.each(rows, ask), len(rows)):
-            if show:
-                print(f"{row.path}: {row.middle!r} wanted, {text!r} given", file=sys.stderr)
-            yield row, text, ms
-
-    return measure(answers, limit)
+    result = rename_result(load_model(options), options.limit, options.show)
+    return _show(result, options.json)
 
 
 def _memory(options: argparse.Namespace) -> int:
-    return _show(memory_result(_model(options), options), options.json)
-
-
-def memory_result(model: Measured, options: argparse.Namespace) -> dict[str, Any]:
-    """The measurement of memory: prompts from `corpus` and `unseen`, `prompts` of each language."""
-    from autocoder.train.evaluate.documents import documents
-    from autocoder.train.evaluate.memory import continued, measure, prompts
-
-    languages = model.builder.form.controls
-    sources = [("seen", options.corpus), ("unseen", options.unseen)]
-    asked = [
-        prompt
-        for group, source in sources
-        if source
-        for prompt in prompts(documents(source), group, options.prompts, languages, options.seed)
-    ]
-    if not any(prompt.group == "seen" for prompt in asked):
-        raise ConfigError(f"{options.corpus} has no document of 1000 characters; give the corpus")
-    found = list(progress(model.each(asked, continued), len(asked), "prompts"))
-    return measure(found, progress(documents(options.corpus), what="documents of the corpus"))
+    model = load_model(options)
+    asked = memory_prompts(model, options)
+    return _show(memory_result(model, asked, options.corpus), options.json)
 
 
 def _report(options: argparse.Namespace) -> int:
-    from autocoder.train.evaluate.report import LINES, MEMORY, PERPLEXITY, RENAME, write
+    from autocoder.train.evaluate.reporting import report
 
-    model = _model(options)
-    results = {PERPLEXITY: perplexity_result(model, options)}
-    results[LINES] = rows_result(model, hole_rows(options))
-    for file in options.rows:
-        results[f"{LINES}:{file.stem}"] = rows_result(model, list(read_rows(file)))
-    results[RENAME] = rename_result(model, options.functions)
-    if options.corpus:
-        results[MEMORY] = memory_result(model, options)
-    pictures = _plot(results, options.output)
-    name = (options.checkpoint or options.model or Path("the bundled model")).name
-    path = write(results, options.output, model=name, pictures=pictures)
+    results, path = report(options)
     print(json.dumps(results, indent=2) if options.json else f"report in {path}")
     return 0
-
-
-def _plot(results: dict[str, Any], folder: Path) -> dict[str, list[str]]:
-    """PNGs beside the report, by measurement; none where matplotlib is missing."""
-    folder.mkdir(parents=True, exist_ok=True)
-    try:
-        from autocoder.train.evaluate.plots import draw
-    except ModuleNotFoundError as error:
-        print(f"no plots: {error.name} is missing (autocoder[train] brings it)", file=sys.stderr)
-        return {}
-    return draw(results, folder)
-
-
-def _measure_rows(
-    model: Measured, rows: list[Row], options: argparse.Namespace, *, bits: bool
-) -> int:
-    return _show(rows_result(model, rows, bits=bits), options.json)
-
-
-def rows_result(model: Measured, rows: list[Row], *, bits: bool = True) -> dict[str, Any]:
-    """The measurement of rows."""
-    from autocoder.train.evaluate.lines import summarise
-
-    return summarise(progress(model.scored(rows, bits=bits), len(rows)))
 
 
 def _show(result: dict[str, Any], as_json: bool) -> int:

@@ -42,15 +42,20 @@ def documents(source: Path, seed: int = 0) -> Iterator[Document]:
     of the corpus. Raises ConfigError for a missing source, for a damaged file and for a line
     that is none.
     """
+    check_source(source)
     if source.is_dir():
         shards = sorted(path for path in source.iterdir() if path.name.endswith(SHARDS))
         for shard in shards:
             yield from _of_lines(shard)
         if not shards:
             yield from _of_folder(source, seed)
-    elif source.is_file():
-        yield from _of_lines(source)
     else:
+        yield from _of_lines(source)
+
+
+def check_source(source: Path) -> None:
+    """Raises ConfigError where there are no documents because there is nothing."""
+    if not (source.is_dir() or source.is_file()):
         raise ConfigError(f"no folder or file {source}; give a folder of source files or a JSONL")
 
 

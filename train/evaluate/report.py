@@ -12,6 +12,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+from autocoder.train.evaluate.outputs import replace
 from autocoder.train.evaluate.tables import rows_table, slices
 
 PERPLEXITY, LINES, RENAME, MEMORY = "perplexity", "lines", "rename", "memory"
@@ -47,9 +48,9 @@ def write(
     model: str,
     pictures: Mapping[str, list[str]],
 ) -> Path:
-    """Write report.json and report.md; `pictures` are file names by measurement."""
+    """Write report.json and report.md, each at once; `pictures` are file names by measurement."""
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "report.json").write_text(json.dumps(results, indent=1), encoding="utf-8")
+    replace(folder / "report.json", json.dumps(results, indent=1))
     parts = [f"# Evaluation of {model}\n\n{date.today()}, {hardware()}.\n"]
     for name, result in results.items():
         measurement = name.partition(":")[0]
@@ -57,7 +58,7 @@ def write(
         parts.append(f"## {title}\n\n{NOTES[measurement]}\n\n{tables(result)}\n")
         parts += [f"![{title}]({picture})\n" for picture in pictures.get(name, [])]
     path = folder / "report.md"
-    path.write_text("\n".join(parts), encoding="utf-8")
+    replace(path, "\n".join(parts))
     return path
 
 
