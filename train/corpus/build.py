@@ -12,30 +12,20 @@ nothing of how each works.
 import argparse
 import os
 import sys
-from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
-from functools import cache as once
-from multiprocessing import get_context
+from collections.abc import Sequence
 from pathlib import Path
 
 from autocoder.daemon.errors import AutocoderError, ConfigError
 from autocoder.daemon.languages import LANGUAGES
 from autocoder.train.corpus import decontamination, manifest
-from autocoder.train.corpus.cache import cache_folder, damage, is_done, unreadable
-from autocoder.train.corpus.cleaning import clean_repository
+from autocoder.train.corpus.gather import clean_all
 from autocoder.train.corpus.index import Index, load_index
 from autocoder.train.corpus.manifest import Repository
 from autocoder.train.corpus.report import write_report
 from autocoder.train.corpus.sample import write_sample
 from autocoder.train.corpus.selection import KEPT, Selection, select
 from autocoder.train.corpus.shards import write_split
-from autocoder.train.corpus.source import (
-    clone,
-    find_mirror,
-    local_repository,
-    path_of,
-    state_of_folder,
-)
+from autocoder.train.corpus.source import state_of_folder
 from autocoder.train.corpus.split import SPLITS, TEST_SHARE
 from autocoder.train.corpus.summary import removed_by_cleaning, total
 
@@ -144,78 +134,6 @@ def folder_row(folder: Path, options: argparse.Namespace) -> Repository:
     languages = tuple(row.name for row in LANGUAGES)
     url = folder.as_uri().replace("file:", manifest.FOLDER, 1)
     return Repository(url, state_of_folder(folder), options.licence, languages, options.split)
-
-
-def clean_all(
-    repositories: Sequence[Repository], options: argparse.Namespace, cache: Path
-) -> dict[Repository, str]:
-    """Clean every repository in parallel; returns those left out, with the reason."""
-    missing: dict[Repository, str] = {}
-    rows = to_be_cleaned(repositories, cache, lists_of(options.decontamination).digest)
-    with ProcessPoolExecutor(options.jobs, mp_context=get_context("spawn")) as pool:
-        jobs = {pool.submit(obtain_and_clean, row, options, cache): row for row in rows}
-        for job in progress(jobs):
-            if isinstance(error := job.exception(), AutocoderError):
-                missing[jobs[job]] = str(error)
-                say(f"left out {jobs[job].name}: {error}")
-            elif count := unreadable(job.result()):
-                say(
-                    f"{jobs[job].name}: {count} of its files could not be read and are left out; "
-                    "fetch them into the mirror, and the next run cleans it again"
-                )
-    return missing
-
-
-def to_be_cleaned(
-    repositories: Sequence[Repository], cache: Path, lists: str
-) -> Iterator[Repository]:
-    """Those that were not cleaned before, or whose cleaned folder is of no use any more."""
-    for row in repositories:
-        folder = cache_folder(cache, row)
-        if folder.is_dir() and (fault := damage(folder)):
-            say(f"{folder} is damaged ({fault}); cleaning {row.name} again")
-        if not is_done(folder, row, lists):
-            yield row
-
-
-def progress(jobs: dict[Future[Path], Repository]) -> Iterator[Future[Path]]:
-    from tqdm import tqdm
-
-    with tqdm(total=len(jobs), unit="repository", desc="clean", dynamic_ncols=True) as bar:
-        for job in as_completed(jobs):
-            bar.set_postfix_str(jobs[job].name)
-            bar.update()
-            yield job
-
-
-def say(text: str) -> None:
-    """A line among the bars of progress."""
-    from tqdm import tqdm
-
-    tqdm.write(text, file=sys.stderr)
-
-
-def obtain_and_clean(repository: Repository, options: argparse.Namespace, cache: Path) -> Path:
-    """Find or clone a repository, and clean it. Runs in a process of its own."""
-    directory = on_this_disk(repository, options.mirror)
-    if directory is None and options.offline:
-        raise AutocoderError("not among the mirrors; fetch it there, or run without --offline.")
-    directory = directory or clone(repository, cache / "clones")
-    return clean_repository(repository, directory, cache, lists_of(options.decontamination))
-
-
-def on_this_disk(repository: Repository, mirror: Path | None) -> Path | None:
-    """The plain folder, the repository that a file: URL names, or its mirror if there is one."""
-    if repository.is_folder:
-        return path_of(repository.url)
-    if repository.url.startswith("file:"):
-        return local_repository(repository.url)
-    return find_mirror(mirror, repository.name) if mirror else None
-
-
-@once
-def lists_of(folder: Path) -> decontamination.Contamination:
-    return decontamination.load(folder)
 
 
 if __name__ == "__main__":
