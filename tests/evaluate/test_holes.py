@@ -2,6 +2,7 @@
 
 import json
 import lzma
+import os
 from collections import Counter
 from pathlib import Path
 
@@ -61,6 +62,15 @@ def test_folders_leave_out_vendored_generated_and_broken_files(tmp_path: Path) -
     found = list(documents(tmp_path))
     assert sorted(document.path for document in found) == ["a.py", "pkg/e.java"]
     assert found[0].text == "x = 1\n"
+
+
+def test_a_file_whose_name_is_no_text_is_left_out(tmp_path: Path) -> None:
+    for name in (b"a.py", b"caf\xe9.py"):
+        try:
+            Path(os.fsdecode(bytes(tmp_path) + b"/" + name)).write_text("x = 1\n")
+        except OSError:
+            pytest.skip("the file system takes UTF-8 names only")
+    assert [document.path for document in documents(tmp_path)] == ["a.py"]
 
 
 def test_the_order_of_a_folder_is_the_seeds(tmp_path: Path) -> None:

@@ -61,11 +61,19 @@ def check_source(source: Path) -> None:
 
 def _of_folder(folder: Path, seed: int) -> Iterator[Document]:
     names = [path.relative_to(folder).as_posix() for path in folder.rglob("*")]
-    names = [name for name in names if language_of(name) and not unwanted_path(name)]
+    names = [name for name in names if _is_wanted(name)]
     for name in sorted(names, key=lambda name: (_rank(name, seed), name)):
         document = _read(folder / name, name)
         if document is not None:
             yield document
+
+
+def _is_wanted(name: str) -> bool:
+    """Whether a source file is called so that is neither vendored nor generated."""
+    with suppress(UnicodeEncodeError):
+        name.encode()  # a name of bytes that are no UTF-8 could be written nowhere
+        return language_of(name) is not None and not unwanted_path(name)
+    return False
 
 
 def _rank(name: str, seed: int) -> bytes:
