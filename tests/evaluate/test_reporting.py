@@ -100,6 +100,8 @@ def test_rows_of_the_same_name_have_a_section_each(
 def test_no_two_sections_have_one_name() -> None:
     files = [Path("x/r.jsonl"), Path("x/r.jsonl"), Path("y/x/r.jsonl"), Path("x-r-2.jsonl")]
     assert section_names(files) == ["x-r", "x-r-2", "x-r-3", "x-r-2-2"]
+    pictured = [Path("faults.jsonl"), Path("x.jsonl"), Path("x-faults.jsonl")]
+    assert section_names(pictured) == ["faults-2", "x", "x-faults-2"]
 
 
 @pytest.mark.parametrize(

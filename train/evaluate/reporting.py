@@ -66,16 +66,18 @@ def _sections(options: argparse.Namespace) -> dict[str, Callable[[], Result]]:
 
 def section_names(files: Sequence[Path]) -> list[str]:
     """A name for each file: its stem; where two are alike, the folder's name before it, and where
-    even that is no difference, a number behind it."""
+    sections or their pictures would still be called alike, a number behind it."""
     stems = [file.stem for file in files]
     names: list[str] = []
+    taken = {"faults"}  # as pictures are called; see `plots.draw`
     for file, stem in zip(files, stems, strict=True):
         alone = stems.count(stem) == 1
         name = plain = stem if alone else f"{file.absolute().parent.name}-{stem}"
         numbered = (f"{plain}-{number}" for number in count(2))
-        while name in names:
+        while taken & {name, f"{name}-faults"}:
             name = next(numbered)
         names.append(name)
+        taken |= {name, f"{name}-faults"}
     return names
 
 
