@@ -3,8 +3,8 @@
 A shard `NNNN.jsonl.xz` of documents yields, for each epoch, SLICES files `eE-sNNNN-JJ.npy` of
 windows (rows, length) uint16; every epoch draws new holes. Shards are unpacked beside the windows,
 so that every slice can look other files up. The same seed gives the same files,
-whatever the number of cores. A file appears whole or not at all. Knows samples and files; knows no
-model.
+whatever the number of cores. A file appears whole or not at all, and never among those of another
+origin (`origin.py`). Knows samples and files; knows no model.
 """
 
 import json
@@ -26,9 +26,12 @@ from tokenizers import Tokenizer
 
 from autocoder.daemon.errors import ConfigError
 from autocoder.daemon.prompt import Context, PromptBuilder
+from autocoder.train.pretrain import origin
 from autocoder.train.pretrain.neighbours import neighbours_of
+from autocoder.train.pretrain.origin import Origin, is_there, unpacked
 from autocoder.train.pretrain.renaming import Renaming
 from autocoder.train.pretrain.samples import Mixture, form_of, holes_of, plain_sample
+from autocoder.train.pretrain.vocabulary import read_tokenizer
 from autocoder.train.pretrain.windows import Packer
 
 Document = dict[str, Any]  # language, text; of a corpus also repo, path, licence, test, standalone
@@ -69,26 +72,42 @@ def documents(shard: Path, part: int = 0, parts: int = 1) -> Iterator[Document]:
         with plain.open("rb") if plain.exists() else lzma.open(shard, "rb") as lines:
             for number, line in enumerate(lines):
                 if number % parts == part:
-                    yield json.loads(line)
+                    yield _document(line)
     except (lzma.LZMAError, EOFError, ValueError) as error:
         raise ConfigError(f"{shard} is damaged ({error}); make it anew") from error
+    except OSError as error:
+        raise ConfigError(f"no shard can be read from {shard} ({error.strerror})") from error
 
 
-def unpacked(shard: Path) -> Path:
-    """Where the unpacked form of a shard would lie beside it."""
-    return shard.with_suffix("") if shard.suffix == ".xz" else shard
+def _document(line: bytes) -> Document:
+    document = json.loads(line)
+    fields = document if isinstance(document, dict) else {}
+    for name in ("language", "text"):
+        if not isinstance(fields.get(name), str):
+            raise ValueError(f"a document without {name!r}")
+    return document
 
 
 def unpack(shard: Path, folder: Path) -> Path:
-    """The shard as plain JSONL: the one beside it, else written into `folder` (once)."""
+    """The shard as plain JSONL: the one beside it, else written into the windows' folder (once)."""
     if unpacked(shard).exists():
         return unpacked(shard)
     target = folder / unpacked(shard).name
-    if not target.exists():
-        hidden = target.with_suffix(".part")
+    if target.exists():
+        if not origin.knows(folder, shard):
+            raise ConfigError(f"{target} is not what {shard} holds; delete it, or move it away")
+        return target
+    hidden = target.with_suffix(".part")
+    try:
         with lzma.open(shard, "rb") as packed, hidden.open("wb") as plain:
             shutil.copyfileobj(packed, plain, 2**20)
-        hidden.rename(target)
+    except (lzma.LZMAError, EOFError, OSError) as error:
+        hidden.unlink(missing_ok=True)
+        raise ConfigError(
+            f"{shard} cannot be unpacked into {folder} ({error}); if it is damaged, make it anew"
+        ) from error
+    origin.add(folder, shard)
+    hidden.rename(target)
     return target
 
 
@@ -174,22 +193,31 @@ def prepare(
 
     The first slice that fails ends it: its error is raised, and no further slice is begun.
     """
-    out.mkdir(parents=True, exist_ok=True)
+    read_tokenizer(tokenizer)
+    made = Origin(tokenizer, tuple(shards), length, seed, mixture or Mixture())
+    origin.begin(out, made)
     with ProcessPoolExecutor(workers or os.cpu_count() or 1) as pool:
         pending = []
         try:
             for epoch in range(first_epoch, first_epoch + epochs):
                 for shard in shards:
-                    while not (shard.exists() or unpacked(shard).exists()):
-                        time.sleep(WAIT_S)
-                    plain = unpack(shard, out)
+                    plain = _arrived(shard, out, made)
                     for part in range(SLICES):
-                        job = Job(
-                            plain, out, tokenizer, epoch, part, length, seed, mixture or Mixture()
-                        )
+                        job = Job(plain, out, tokenizer, epoch, part, length, seed, made.mixture)
                         pending.append(pool.submit(run, job))
             for each in as_completed(pending):
                 each.result()
         except BaseException:  # training would wait in vain for what failed
             pool.shutdown(cancel_futures=True)
             raise
+
+
+def _arrived(shard: Path, out: Path, made: Origin) -> Path:
+    """A shard unpacked and recorded, once it is there."""
+    while not is_there(shard):
+        time.sleep(WAIT_S)
+    origin.check(out, made)
+    plain = unpack(shard, out)
+    if not origin.knows(out, shard):
+        origin.add(out, shard)
+    return plain
