@@ -8,7 +8,7 @@ import argparse
 import json
 import lzma
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from autocoder.daemon.errors import AutocoderError, ConfigError
@@ -47,6 +47,18 @@ def shards(folder: Path) -> list[Path]:
     return found
 
 
+def check_output(out: Path, sources: Iterable[Path]) -> None:
+    """Raise ConfigError where shards written to `out` would replace others, or lie among them."""
+    if out.resolve() in {each.resolve() for each in sources}:
+        raise ConfigError(f"{out} would be read and overwritten; give another folder by -o")
+    found = sorted([*out.glob("*.jsonl.xz"), *out.glob("*.jsonl")])
+    if found:
+        raise ConfigError(
+            f"{out} holds shards already ({found[0].name}), which would be trained on with the new "
+            "ones; give another folder by -o, or delete them"
+        )
+
+
 def write(items: Sequence[Document], path: Path) -> None:
     """One shard of the documents, whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -65,6 +77,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("-o", "--output", type=Path, required=True, help="folder to write to")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args(arguments)
+    check_output(options.output, (options.first, options.second))
     items = mix(options.first, options.second, options.seed)
     write(items, options.output / "0000.jsonl.xz")
     print(f"{len(items)} documents in {options.output}")

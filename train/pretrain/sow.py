@@ -17,7 +17,7 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 from autocoder.daemon.errors import AutocoderError, ConfigError
-from autocoder.train.pretrain.mix import shards, write
+from autocoder.train.pretrain.mix import check_output, shards, write
 from autocoder.train.pretrain.prepare import Document, documents
 
 
@@ -25,14 +25,13 @@ def sow(lessons: Mapping[Path, int], field: Path, out: Path, seed: int = 0) -> l
     """Write one shard for each of `field`, with `lessons`: folders, and how often each is read.
 
     Returns the shards' paths. Raises ConfigError where `field` has fewer shards than a folder's
-    times, or `out` is one of the folders.
+    times, or `out` is one of the folders or holds shards already.
     """
     fields = shards(field)
     for times in lessons.values():
         if not 0 < times <= len(fields):
             raise ConfigError(f"{times} times needs as many shards, and {field} has {len(fields)}")
-    if out.resolve() in {each.resolve() for each in (*lessons, field)}:
-        raise ConfigError(f"{out} would be read and overwritten; give another folder by -o")
+    check_output(out, (*lessons, field))
     shares = _shares(lessons, len(fields), random.Random(seed))
     targets = [out / path.name for path in fields]
     with ProcessPoolExecutor() as pool:

@@ -7,7 +7,9 @@ text comes back exactly. Written as a plain `tokenizer.json`. Knows no model.
 
 import argparse
 import json
-from collections.abc import Iterator, Sequence
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
@@ -17,6 +19,7 @@ from autocoder.daemon.pieces import PATTERN
 from autocoder.train.pretrain.prepare import texts_by_language
 
 RESERVED = 32
+BYTES = 256
 NAMED = (
     "<eos>",
     "<python>",
@@ -50,8 +53,21 @@ def untrained() -> Tokenizer:
     return tokenizer
 
 
-def train(texts: Iterator[str], vocabulary: int = 24_576) -> Tokenizer:
-    """Train on texts; `vocabulary` counts the special tokens and the 256 bytes too."""
+def train(texts: Iterable[str], vocabulary: int = 24_576) -> Tokenizer:
+    """Train on texts; `vocabulary` counts the special tokens and the 256 bytes too.
+
+    The tokenizer is smaller where the texts have no more pairs to merge. Raises ConfigError where
+    there is no text, or `vocabulary` has no room for the special tokens and the bytes.
+    """
+    if vocabulary < RESERVED + BYTES:
+        raise ConfigError(
+            f"a vocabulary of {vocabulary} is too small: {RESERVED} special tokens and {BYTES} "
+            f"bytes need {RESERVED + BYTES}"
+        )
+    texts = iter(texts)
+    first = next((text for text in texts if text), None)
+    if first is None:
+        raise ConfigError("the sample holds no text; `autocoder train corpus --only sample` does")
     tokenizer = untrained()
     trainer = trainers.BpeTrainer(
         vocab_size=vocabulary,
@@ -60,17 +76,33 @@ def train(texts: Iterator[str], vocabulary: int = 24_576) -> Tokenizer:
         max_token_length=LONGEST_TOKEN,
         show_progress=True,
     )
-    tokenizer.train_from_iterator(texts, trainer)
+    tokenizer.train_from_iterator(chain((first,), texts), trainer)
     return tokenizer
+
+
+def warn_if_short(reached: int, vocabulary: int) -> None:
+    """Say on stderr where a training ended below the vocabulary that was asked for."""
+    if reached < vocabulary:
+        print(
+            f"only {reached} of {vocabulary} tokens: the sample has nothing more to merge; "
+            "give a larger one, or a smaller vocabulary",
+            file=sys.stderr,
+        )
 
 
 def texts_of(path: Path) -> Iterator[str]:
     """The `text` of each line of a JSONL file. Raises ConfigError where there is none."""
     if not path.is_file():
         raise ConfigError(f"no file {path}; `autocoder train corpus --only sample` writes one")
-    with path.open(encoding="utf-8") as lines:
-        for line in lines:
-            yield json.loads(line)["text"]
+    with path.open("rb") as lines:
+        for number, line in enumerate(lines, start=1):
+            try:
+                text = json.loads(line)["text"]
+            except (ValueError, TypeError, LookupError) as error:
+                raise ConfigError(f"{path}, line {number} is no JSON with a `text`") from error
+            if not isinstance(text, str):
+                raise ConfigError(f"{path}, line {number}: `text` is no string")
+            yield text
 
 
 def bytes_per_token(tokenizer: Tokenizer, texts: Sequence[str]) -> float:
@@ -88,6 +120,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--measure", type=Path, help="shard whose bytes per token are printed")
     options = parser.parse_args(arguments)
     tokenizer = train(texts_of(options.sample), options.vocabulary)
+    warn_if_short(tokenizer.get_vocab_size(), options.vocabulary)
     options.output.parent.mkdir(parents=True, exist_ok=True)
     tokenizer.save(str(options.output))
     print(f"{tokenizer.get_vocab_size()} tokens in {options.output}")

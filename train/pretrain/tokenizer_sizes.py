@@ -20,11 +20,19 @@ from onnx import TensorProto, helper, numpy_helper
 from tokenizers import Tokenizer
 
 from autocoder.daemon import model_folder
+from autocoder.daemon.errors import ConfigError
 from autocoder.export.decoder_session import DecoderSession, options
 from autocoder.export.graph import MICROSOFT
 from autocoder.export.quantise import BLOCK, quantise
 from autocoder.train.pretrain.prepare import texts_by_language
-from autocoder.train.pretrain.tokenizer import bytes_per_token, special_tokens, texts_of, train
+from autocoder.train.pretrain.tokenizer import (
+    BYTES,
+    RESERVED,
+    bytes_per_token,
+    texts_of,
+    train,
+    warn_if_short,
+)
 
 SIZES = (16_384, 24_576, 32_768, 49_152)
 CONTEXT = 512  # tokens before the measured pass
@@ -61,21 +69,34 @@ def main(arguments: Sequence[str]) -> int:
 
 def measure(chosen: argparse.Namespace) -> list[Row]:
     largest = train(texts_of(chosen.sample), max(chosen.sizes))
+    wanted = reached(chosen.sizes, largest.get_vocab_size())
     texts = texts_by_language([chosen.dev], chosen.dev_bytes)
     found = {
         size: {
             language: bytes_per_token(shortened(largest, size), some)
             for language, some in sorted(texts.items())
         }
-        for size in chosen.sizes
+        for size in wanted
     }
     model = model_folder.load(chosen.model)
     own = model.architecture.vocab
-    sizes = sorted({*chosen.sizes, own})
+    sizes = sorted({*wanted, own})
     steps = {size: head_step(size, chosen.hidden) for size in sizes}
     times = interleaved({"whole": whole_step(model), **{str(s): steps[s] for s in sizes}})
     rest = times["whole"] - times[str(own)]
-    return [row(size, found[size], chosen.hidden, times[str(size)], rest) for size in chosen.sizes]
+    return [row(size, found[size], chosen.hidden, times[str(size)], rest) for size in wanted]
+
+
+def reached(sizes: Sequence[int], largest: int) -> list[int]:
+    """The sizes that the training came to. Raises ConfigError where that is none of them."""
+    warn_if_short(largest, max(sizes))
+    found = [size for size in sizes if size <= largest]
+    if not found or min(sizes) < RESERVED + BYTES:
+        raise ConfigError(
+            f"no vocabulary of {', '.join(map(str, sizes))} can be measured: give --sizes from "
+            f"{RESERVED + BYTES} to {largest}, or a larger sample"
+        )
+    return found
 
 
 def row(size: int, found: dict[str, float], hidden: int, head: float, rest: float) -> Row:
@@ -96,8 +117,7 @@ def shortened(tokenizer: Tokenizer, size: int) -> Tokenizer:
     record = json.loads(tokenizer.to_str())
     model = record["model"]
     model["vocab"] = {token: number for token, number in model["vocab"].items() if number < size}
-    base = len(special_tokens()) + 256
-    model["merges"] = model["merges"][: max(0, size - base)]
+    model["merges"] = model["merges"][: max(0, size - RESERVED - BYTES)]
     return Tokenizer.from_str(json.dumps(record))
 
 
