@@ -6,6 +6,7 @@ if they are to be made while the GPU already trains).
 """
 
 import argparse
+import dataclasses
 import os
 import sys
 from collections.abc import Sequence
@@ -14,9 +15,11 @@ from typing import TYPE_CHECKING
 
 from autocoder.daemon.errors import AutocoderError, ConfigError
 from autocoder.train.pretrain import recipe as recipes
+from autocoder.train.pretrain.limits import check
 
 if TYPE_CHECKING:
-    from autocoder.train.pretrain.loop import Place
+    from autocoder.train.pretrain.loop import Evaluation, Place, Trainer
+    from autocoder.train.pretrain.order import Source
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -64,7 +67,9 @@ def shards_of(corpus: Path, names: str | None) -> list[Path]:
 
 def _prepare(options: argparse.Namespace, recipe: recipes.Recipe) -> int:
     from autocoder.train.pretrain.prepare import prepare
+    from autocoder.train.pretrain.vocabulary import read_tokenizer
 
+    read_tokenizer(options.tokenizer, recipe.model.vocab_size)
     prepare(
         shards_of(options.corpus, options.shards),
         options.windows,
@@ -78,60 +83,88 @@ def _prepare(options: argparse.Namespace, recipe: recipes.Recipe) -> int:
     return 0
 
 
-def _train(options: argparse.Namespace, recipe: recipes.Recipe) -> int:
-    import dataclasses
-
-    import torch
-    from tokenizers import Tokenizer
-
-    from autocoder.train.pretrain.grow import grown
-    from autocoder.train.pretrain.loop import Trainer
-    from autocoder.train.pretrain.model import CodeModel, load
-    from autocoder.train.pretrain.order import Source, batches, prefetched
+def source_of(
+    options: argparse.Namespace, recipe: recipes.Recipe, *, leads: bool = True
+) -> "Source":
+    """The windows that the recipe asks for; only the process that leads tells of its waiting."""
+    from autocoder.train.pretrain.order import Source, to_stderr
+    from autocoder.train.pretrain.origin import Origin
     from autocoder.train.pretrain.prepare import shard_name
-    from autocoder.train.pretrain.release import complete
-    from autocoder.train.pretrain.samples import form_of
+
+    shards, data = tuple(shards_of(options.corpus, options.shards)), recipe.data
+    return Source(
+        options.windows,
+        tuple(shard_name(path) for path in shards),
+        data.epochs,
+        data.seed,
+        made_of=Origin(options.tokenizer, shards, data.length + 1, data.seed, recipe.mixture),
+        tell=to_stderr if leads else lambda text: None,
+    )
+
+
+def _train(options: argparse.Namespace, recipe: recipes.Recipe) -> int:
+    import torch
+
+    from autocoder.train.pretrain.order import batches, prefetched
 
     if options.out is None:
         raise ConfigError("say where the run goes: --out DIR")
-    asked = {"steps": options.steps, "minutes": options.minutes, "micro_batch": options.micro_batch}
-    given = {name: value for name, value in asked.items() if value is not None}
-    recipe = dataclasses.replace(recipe, training=dataclasses.replace(recipe.training, **given))
+    recipe = _overridden(options, recipe)
     place = place_of_process()
     torch.manual_seed(recipe.training.seed)
     torch.set_float32_matmul_precision("high")
-    model = grown(load(options.init), recipe.model) if options.init else CodeModel(recipe.model)
-    tokenizer = Tokenizer.from_file(str(options.tokenizer))
-    controls = [tokenizer.token_to_id(c) for c in form_of(recipe.mixture).controls.values()]
-    trainer = Trainer(model, recipe, place, options.out, controls)
+    source = source_of(options, recipe, leads=place.leads)
+    source.check()
+    trainer = _trainer(options, recipe, place)
     if trainer.resume() and place.leads:
         print(f"going on from step {trainer.step}")
-    names = tuple(shard_name(path) for path in shards_of(options.corpus, options.shards))
-    source = Source(options.windows, names, recipe.data.epochs, recipe.data.seed)
+    evaluation = _evaluation(options, recipe) if options.dev else None
     share = prefetched(
         batches(source, recipe.training.batch, place.rank, place.world, trainer.step)
     )
-    trainer.run(share, _evaluation(options, recipe, trainer) if options.dev else None)
-    if place.leads:
-        for name in ("stable", "final"):
-            if (options.out / name).is_dir():
-                complete(options.out / name, options.tokenizer, recipe, trainer.record())
+    trainer.run(share, evaluation)
     if torch.distributed.is_initialized():
         torch.distributed.destroy_process_group()
     return 0
 
 
-def _evaluation(options: argparse.Namespace, recipe: recipes.Recipe, trainer: object) -> object:
+def _overridden(options: argparse.Namespace, recipe: recipes.Recipe) -> recipes.Recipe:
+    """The recipe with what the command line says instead of it."""
+    asked = {"steps": options.steps, "minutes": options.minutes, "micro_batch": options.micro_batch}
+    given = {name: value for name, value in asked.items() if value is not None}
+    recipe = dataclasses.replace(recipe, training=dataclasses.replace(recipe.training, **given))
+    check(recipe, "the command line")
+    return recipe
+
+
+def _trainer(options: argparse.Namespace, recipe: recipes.Recipe, place: "Place") -> "Trainer":
+    from autocoder.train.pretrain import resume
+    from autocoder.train.pretrain.grow import grown
+    from autocoder.train.pretrain.loop import Trainer
+    from autocoder.train.pretrain.model import CodeModel, load
+    from autocoder.train.pretrain.samples import form_of
+    from autocoder.train.pretrain.vocabulary import control_ids, read_tokenizer
+
+    tokenizer = read_tokenizer(options.tokenizer, recipe.model.vocab_size)
+    controls = control_ids(tokenizer, form_of(recipe.mixture), options.tokenizer)
+    model = grown(load(options.init), recipe.model) if options.init else CodeModel(recipe.model)
+    begun = resume.files(options.tokenizer, options.init)
+    return Trainer(
+        model, recipe, place, options.out, controls, begun=begun, tokenizer=options.tokenizer
+    )
+
+
+def _evaluation(options: argparse.Namespace, recipe: recipes.Recipe) -> "Evaluation":
     import torch
-    from tokenizers import Tokenizer
 
     from autocoder.daemon.prompt import PromptBuilder
     from autocoder.train.pretrain.bits import bits_per_byte
     from autocoder.train.pretrain.model import losses
     from autocoder.train.pretrain.prepare import texts_by_language
     from autocoder.train.pretrain.samples import form_of
+    from autocoder.train.pretrain.vocabulary import read_tokenizer
 
-    builder = PromptBuilder(Tokenizer.from_file(str(options.tokenizer)), form_of(recipe.mixture))
+    builder = PromptBuilder(read_tokenizer(options.tokenizer), form_of(recipe.mixture))
     texts = texts_by_language([options.dev], options.dev_bytes)
 
     def cheap(model: torch.nn.Module, windows: torch.Tensor) -> torch.Tensor:

@@ -18,20 +18,20 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from tokenizers import Tokenizer
 from torch import nn
 
 from autocoder.daemon.errors import AutocoderError
 from autocoder.daemon.prompt import PromptBuilder
 from autocoder.train.pretrain import recipe as recipes
 from autocoder.train.pretrain.bits import bits_per_byte
-from autocoder.train.pretrain.command import add_data, place_of_process, shards_of
+from autocoder.train.pretrain.command import add_data, place_of_process, source_of
 from autocoder.train.pretrain.loop import optimisers
 from autocoder.train.pretrain.model import CodeModel, ModelConfig, losses
-from autocoder.train.pretrain.order import Source, batches
-from autocoder.train.pretrain.prepare import shard_name, texts_by_language
+from autocoder.train.pretrain.order import batches
+from autocoder.train.pretrain.prepare import texts_by_language
 from autocoder.train.pretrain.reference import gpt2
 from autocoder.train.pretrain.samples import form_of
+from autocoder.train.pretrain.vocabulary import read_tokenizer
 
 WARM_UP, DECAY = 0.08, 0.3  # shares of the time
 SIZES = ((384, 6), (512, 8), (640, 10))  # hidden size, layers; heads of 64
@@ -57,9 +57,9 @@ def main(arguments: Sequence[str]) -> int:
     recipe = recipes.load(options.recipe)
     device = place_of_process().device
     torch.set_float32_matmul_precision("high")
-    names = tuple(shard_name(path) for path in shards_of(options.corpus, options.shards))
-    source = Source(options.windows, names, recipe.data.epochs, recipe.data.seed)
-    builder = PromptBuilder(Tokenizer.from_file(str(options.tokenizer)), form_of(recipe.mixture))
+    source = source_of(options, recipe)
+    tokenizer = read_tokenizer(options.tokenizer, recipe.model.vocab_size)
+    builder = PromptBuilder(tokenizer, form_of(recipe.mixture))
     texts = texts_by_language([options.dev], options.dev_bytes)
     results = []
     for hidden, layers in _sizes(options.sizes):

@@ -7,7 +7,7 @@ compiled as a whole. Knows the recipe; does not know where batches come from.
 import csv
 import re
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,12 +19,13 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from autocoder.daemon.errors import ConfigError
-from autocoder.train.pretrain import checkpoint, schedule
+from autocoder.train.pretrain import checkpoint, resume, schedule
 from autocoder.train.pretrain.documents import attention_for
 from autocoder.train.pretrain.fake_quantise import on_grid, quantised_parameters
 from autocoder.train.pretrain.model import CodeModel, losses, save
 from autocoder.train.pretrain.muon import Muon
 from autocoder.train.pretrain.recipe import Recipe, Training
+from autocoder.train.pretrain.release import complete
 
 LOG_EVERY = 20
 SETTLED = 10  # steps after which everything is compiled
@@ -49,7 +50,9 @@ class Place:
 class Trainer:
     """A model, its optimisers, and the step they have reached.
 
-    `controls` are the ids of the control codes, with which every document of a window begins.
+    `controls` are the ids of the control codes, with which every document of a window begins;
+    `begun` names further things that a run to go on with must share; with a `tokenizer` the saved
+    weights become whole checkpoints.
     """
 
     def __init__(
@@ -59,10 +62,15 @@ class Trainer:
         place: Place,
         out: Path,
         controls: Sequence[int] = (),
+        *,
+        begun: Mapping[str, str] | None = None,
+        tokenizer: Path | None = None,
     ) -> None:
         self.model = model.to(place.device)
         self.recipe, self.place, self.out = recipe, place, out
         self.training = recipe.training
+        self.settings = resume.settings(recipe) | dict(begun or {})
+        self.tokenizer = tokenizer
         self.spent_s = 0.0
         self._settled: tuple[int, float] | None = None
         self.step = 0
@@ -226,8 +234,11 @@ class Trainer:
 
     def save_weights(self, name: str) -> None:
         """A checkpoint in Hugging Face's form, below the run's folder."""
-        if self.place.leads:
-            save(self.model, self.out / name, self.training.quantisation_block)
+        if not self.place.leads:
+            return
+        save(self.model, self.out / name, self.training.quantisation_block)
+        if self.tokenizer:
+            complete(self.out / name, self.tokenizer, self.recipe, self.record())
 
     def save_state(self) -> None:
         """All that the next step depends on."""
@@ -235,23 +246,36 @@ class Trainer:
             state = {
                 "model": self.model.state_dict(),
                 "steps": self.training.steps,
+                "settings": self.settings,
                 "spent_s": self.spent_s,
                 "optimisers": [each.state_dict() for each in self.optimisers],
             }
             checkpoint.save_state(self.out / "states", self.step, state)
 
     def resume(self) -> bool:
-        """Go on from the newest state of the run's folder; False where there is none."""
+        """Go on from the newest state of the run's folder; False where there is none.
+
+        Raises ConfigError where that run was of another recipe.
+        """
         state = checkpoint.newest_state(self.out / "states")
         if state is None:
             return False
+        resume.check(state.get("settings"), self.settings)
+        try:
+            self._load(state)
+        except (RuntimeError, ValueError, KeyError) as error:
+            raise ConfigError(
+                f"the state in {self.out} does not fit the recipe ({error}); {resume.REMEDY}"
+            ) from error
+        return True
+
+    def _load(self, state: Mapping[str, Any]) -> None:
         self.model.load_state_dict(state["model"])
         for optimiser, record in zip(self.optimisers, state["optimisers"], strict=True):
             optimiser.load_state_dict(record)
         self.step = int(state["step"])
         self.spent_s = float(state["spent_s"])
         self.training = replace(self.training, steps=int(state["steps"]))
-        return True
 
 
 def optimisers(

@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from autocoder.daemon.errors import ConfigError
 from autocoder.export.quantise import BLOCK, BLOCK_KEY
 
 Attend = Callable[[Tensor, Tensor, Tensor], Tensor]  # q, k, v (B, heads, T, D) to (B, H, T, D)
@@ -214,12 +215,21 @@ def save(model: CodeModel, folder: Path, block: int = BLOCK) -> None:
 
 
 def load(folder: Path) -> CodeModel:
-    """The model of a checkpoint folder, float32."""
+    """The model of a checkpoint folder, float32. Raises ConfigError where it cannot be read."""
+    from safetensors import SafetensorError
     from safetensors.torch import load_file
 
-    record = json.loads((folder / "config.json").read_text())
-    config = ModelConfig(**{name: record[name] for name in ModelConfig.__dataclass_fields__})
-    model = CodeModel(config)
-    state = load_file(str(folder / "model.safetensors"))
-    model.load_state_dict({n: v.float() for n, v in state.items() if n != "lm_head.weight"})
+    try:
+        record = json.loads((folder / "config.json").read_text())
+        config = ModelConfig(**{name: record[name] for name in ModelConfig.__dataclass_fields__})
+        model = CodeModel(config)
+        state = load_file(str(folder / "model.safetensors"))
+        model.load_state_dict({n: v.float() for n, v in state.items() if n != "lm_head.weight"})
+    except KeyError as error:
+        raise ConfigError(f"{folder} is no Llama checkpoint: config.json lacks {error}") from error
+    except (OSError, ValueError, TypeError, RuntimeError, SafetensorError) as error:
+        raise ConfigError(
+            f"no checkpoint can be read from {folder} ({error}); give a folder with config.json "
+            "and model.safetensors, such as RUN/final or what `autocoder export --unpack` writes"
+        ) from error
     return model

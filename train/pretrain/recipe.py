@@ -1,6 +1,7 @@
 """A pre-training recipe: a TOML file with the tables `model`, `data` and `training`.
 
-Every key has a default; an unknown key or a value of the wrong type is an error that names it.
+Every key has a default; an unknown key, a value of the wrong type or out of its range (`limits.py`)
+is an error that names it.
 """
 
 import tomllib
@@ -10,6 +11,7 @@ from typing import Any
 
 from autocoder.daemon.errors import ConfigError
 from autocoder.export.quantise import BLOCKS
+from autocoder.train.pretrain.limits import check
 from autocoder.train.pretrain.model import ModelConfig
 from autocoder.train.pretrain.samples import Mixture
 
@@ -66,7 +68,7 @@ def load(path: Path) -> Recipe:
     """Read a recipe. Raises ConfigError naming what is wrong in it."""
     try:
         record = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
+    except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"no recipe {path}; see train/recipes/") from error
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{path} is no TOML: {error}") from error
@@ -75,6 +77,7 @@ def load(path: Path) -> Recipe:
     if unknown:
         raise ConfigError(f"{path}: unknown table {min(unknown)!r}; known: {', '.join(tables)}")
     made = Recipe(**{n: _table(record.get(n, {}), tables[n], f"{path} [{n}]") for n in tables})
+    check(made, str(path))
     _check_block(made, path)
     return made
 
@@ -96,6 +99,6 @@ def _table(record: dict[str, Any], kind: Any, where: str) -> Any:
         if name not in known:
             raise ConfigError(f"{where}: unknown key {name!r}; known: {', '.join(known)}")
         wanted = type(getattr(kind(), name))
-        if not isinstance(value, (int, float) if wanted is float else wanted):
+        if type(value) not in ((int, float) if wanted is float else (wanted,)):
             raise ConfigError(f"{where}: {name} = {value!r} must be a {wanted.__name__}")
     return kind(**record)
