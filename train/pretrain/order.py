@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from tqdm import tqdm
 
 from autocoder.daemon.errors import ConfigError
 from autocoder.train.pretrain import origin
@@ -27,7 +28,8 @@ SILENT_S = 3.0  # of waiting, before it is told
 
 
 def to_stderr(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
+    """On a line of its own, above a bar of progress."""
+    tqdm.write(text, file=sys.stderr)
 
 
 @dataclass(frozen=True)
