@@ -5,14 +5,14 @@ Knows sequences and requests; knows no text and no filters.
 
 import secrets
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from random import Random
 
 import numpy as np
 
 from autocoder.daemon.decoding import Continuation, Decoding
 from autocoder.daemon.drafting import Drafter, Guess
-from autocoder.daemon.live_sequence import LiveSequence, Rows
+from autocoder.daemon.live_sequence import Branches, LiveSequence, Rows
 from autocoder.daemon.lookahead import Lookahead
 from autocoder.daemon.protocol import Complete
 from autocoder.daemon.sampling import Logits, most_probable, penalised
@@ -22,7 +22,7 @@ from autocoder.daemon.speculation import Speculation, Tally
 @dataclass(frozen=True)
 class Start:
     """The end of a prompt, from which every candidate sets out. `recalled`: rows and guess are an
-    earlier answer's."""
+    earlier answer's, and so may `branches` be: what is known of other ways to go on."""
 
     sequence: LiveSequence
     rows: Sequence[Logits] | Rows
@@ -31,6 +31,7 @@ class Start:
     lookahead: Lookahead
     tally: Tally
     recalled: bool = False
+    branches: Branches = field(default_factory=dict)
 
 
 def continuations(request: Complete, decoding: Decoding, start: Start) -> Iterator[Continuation]:
@@ -64,8 +65,9 @@ def continuations(request: Complete, decoding: Decoding, start: Start) -> Iterat
             start.tally,
             lasting=start.recalled,
         )
-        yield decoding.continuation(ahead, Random(f"{seed} {number}"), first)
+        found = decoding.continuation(ahead, Random(f"{seed} {number}"), first)
         ahead.finish()
+        yield found
 
 
 def first_tokens(

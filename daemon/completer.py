@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from time import perf_counter
 
+from autocoder.daemon.best_line import Search
 from autocoder.daemon.candidates import Start, continuations
 from autocoder.daemon.decoding import Continuation, Decoding
 from autocoder.daemon.detokenizer import Detokenizer, readable
@@ -59,7 +60,8 @@ class Source:
 class ModelCompleter:
     """Answers requests with one model. `reason` says why its provider is not CUDA, "" if it is.
 
-    `heals` and `guesses` switch token healing and speculation off, for comparisons.
+    `heals`, `guesses` and `searches` switch token healing, speculation and the search for the
+    likeliest line off, for comparisons.
     """
 
     def __init__(
@@ -74,6 +76,7 @@ class ModelCompleter:
         reason: str = "",
         heals: bool = True,
         guesses: bool = True,
+        searches: bool = True,
         afterwards: Callable[[], None] = lambda: None,
         index: RepositoryIndex | None = None,
     ) -> None:
@@ -84,6 +87,7 @@ class ModelCompleter:
         self._afterwards = afterwards  # once something was answered
         self.heals = heals
         self.guesses = guesses and engine.guesses
+        self.searches = searches and engine.guesses
         self._engine = engine
         self._builder = builder
         self._detokenizer = detokenizer
@@ -114,19 +118,21 @@ class ModelCompleter:
         said: list[Continuation] = []
         for continuation in continuations(request, decoding, start):
             said.append(continuation)
+            if self.searches and _wants_a_line(request):
+                continuation = self._likeliest(continuation, decoding, held, start)
             suggestion = suggest(continuation, source)
             if suggestion.text:
                 found.setdefault(suggestion.text, suggestion)
             if len(found) == request.candidates:
                 break
-        self._remember(request, held, claim, said[0])
+        self._remember(request, held, claim, said[0], start)
         ended = perf_counter()
         self._afterwards()
         return Completion(
             tuple(sorted(found.values(), key=lambda suggestion: -suggestion.probability)),
             prompt_tokens=len(held.ids),
             cached_tokens=len(held.ids) if start.recalled else claim.cached,
-            generated_tokens=sum(len(continuation.tokens) for continuation in said),
+            generated_tokens=sum(len(each.tokens) for each in said) + start.tally.branched,
             drafted_tokens=start.tally.drafted,
             accepted_tokens=start.tally.accepted,
             ms=Timing(
@@ -155,7 +161,14 @@ class ModelCompleter:
         if recalled is not None:
             guess, tally = Guess(recalled.tokens), Tally()
             return Start(
-                claim.sequence, recalled.rows, guess, drafter, self._lookahead, tally, recalled=True
+                claim.sequence,
+                recalled.rows,
+                guess,
+                drafter,
+                self._lookahead,
+                tally,
+                recalled=True,
+                branches=recalled.branches,
             )
         if drafter is not None:
             guess = self._lookahead.best(self._guessing.first(held, claim, drafter))
@@ -165,11 +178,23 @@ class ModelCompleter:
         tally = Tally(drafted=len(guess.tokens))
         return Start(claim.sequence, rows, guess, drafter, self._lookahead, tally)
 
-    def _remember(self, request: Complete, held: Held, claim: Claim, said: Continuation) -> None:
+    def _likeliest(
+        self, greedy: Continuation, decoding: Decoding, held: Held, start: Start
+    ) -> Continuation:
+        search = Search(decoding, start.sequence, len(held.ids), start.branches)
+        found = search.better(greedy)
+        start.tally.branched += search.steps
+        return found
+
+    def _remember(
+        self, request: Complete, held: Held, claim: Claim, said: Continuation, start: Start
+    ) -> None:
         """For the next key. Of several candidates the last is what the sequence holds."""
         self._guessing.remember(held, claim.sequence, said.tokens)
         if request.candidates == 1:
-            self._recollection.keep(claim.sequence, held.ids, said.tokens, said.rows)
+            self._recollection.keep(
+                claim.sequence, held.ids, said.tokens, said.rows, start.branches
+            )
 
     def _held(self, prompt: Prompt, request: Complete) -> Held:
         """Candidates branch at the first token: few agree with a mark that was given back."""
@@ -196,6 +221,12 @@ class ModelCompleter:
             agreement=Agreement(typed, self._vocabulary),
             interrupt=interrupt,
         )
+
+
+def _wants_a_line(request: Complete) -> bool:
+    """Whether one greedy line is asked for."""
+    greedy = request.temperature <= 0 and request.repetition_penalty == 1
+    return greedy and request.candidates == 1 and request.max_lines == 1
 
 
 def suggest(continuation: Continuation, source: Source) -> Suggestion:

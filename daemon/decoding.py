@@ -2,8 +2,12 @@
 
 from collections.abc import Sequence, Set
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import accumulate
 from random import Random
+
+import numpy as np
+from numpy.typing import NDArray
 
 from autocoder.daemon.detokenizer import Detokenizer
 from autocoder.daemon.healing import Agreement
@@ -90,6 +94,17 @@ class Decoding:
             if guess in self.stop_ids or self.end(text, 1) is not None:
                 return guesses[:number]
         return guesses
+
+    def closing(self, pieces: Sequence[bytes]) -> NDArray[np.int64]:
+        """The tokens that would end the text here without adding to it."""
+        end = self.end((*pieces, b"\n"), 1)
+        return self._closing[end is not None and end[1] == "line"]
+
+    @cached_property
+    def _closing(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """The closing tokens, and those with line breaks."""
+        stops, breaks = self.stop_ids, self.stop_ids | self.detokenizer.breaks
+        return np.array(sorted(stops), np.int64), np.array(sorted(breaks), np.int64)
 
     def _said(self, pieces: Sequence[bytes]) -> int:
         """How many of the tokens reach beyond the text that was there."""

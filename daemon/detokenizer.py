@@ -40,6 +40,14 @@ class Detokenizer:
         return tuple(pieces)
 
     @cached_property
+    def breaks(self) -> frozenset[int]:
+        """The tokens that say nothing before a line break."""
+        blank = b" \t\r"
+        return frozenset(
+            n for n, piece in enumerate(self.pieces) if piece.lstrip(blank)[:1] == b"\n"
+        )
+
+    @cached_property
     def vocabulary(self) -> Vocabulary:
         """The tokens by their bytes."""
         return Vocabulary(self.pieces)

@@ -17,6 +17,8 @@ Interrupt = Callable[[], None]
 
 Logits = NDArray[np.float32]  # (V,)
 Rows = NDArray[np.float32]  # (R, V): the logits behind each of R tokens
+Branches = dict[tuple[int, ...], Logits]
+"""The logits behind paths of tokens, all of which set out from one prompt."""
 
 
 class Graph(Protocol):

@@ -5,24 +5,30 @@ the prompt stays, and so do the logits behind it. As long as what is chosen is w
 before, the keys and values of those tokens are in the sequence, and the logits are here. Each
 choice is made anew from them, under the rules of the new request.
 
-One answer is kept, some three megabytes at most. Knows sequences and logits; knows no text.
+One answer is kept, with the branches that were looked at (`best_line.py`), some nine megabytes at
+most. Knows sequences and logits; knows no text.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from weakref import ReferenceType, ref
 
-from autocoder.daemon.live_sequence import LiveSequence, Logits
+from autocoder.daemon.live_sequence import Branches, LiveSequence, Logits
 
 MOST_ROWS = 32
+MOST_BRANCHES = 64  # rows; with more, none is kept
 
 
 @dataclass(frozen=True)
 class Recalled:
-    """Tokens that a sequence holds again behind a prompt, and the logits before and behind each."""
+    """Tokens that a sequence holds again behind a prompt, and the logits before and behind each.
+
+    `branches`: those behind other ways to go on.
+    """
 
     tokens: tuple[int, ...]
     rows: tuple[Logits, ...]
+    branches: Branches
 
 
 @dataclass(frozen=True)
@@ -47,13 +53,15 @@ class Recollection:
         prompt: tuple[int, ...],
         tokens: tuple[int, ...],
         rows: Sequence[Logits],
+        branches: Branches,
     ) -> None:
         """`rows` (V,) are those that each of `tokens` was chosen from; the last token was not run.
 
         Each row is this object's from now on.
         """
         count = min(len(rows), MOST_ROWS)
-        recalled = Recalled(tokens[: count - 1], tuple(rows[:count]))
+        branches = branches if len(branches) <= MOST_BRANCHES else {}
+        recalled = Recalled(tokens[: count - 1], tuple(rows[:count]), branches)
         self._answer = Answer(ref(sequence), sequence.passes, prompt, recalled) if count else None
 
     def recall(self, sequence: LiveSequence, prompt: tuple[int, ...]) -> Recalled | None:

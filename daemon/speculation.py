@@ -20,10 +20,11 @@ Worth = Callable[[Sequence[int]], Sequence[int]]
 
 @dataclass
 class Tally:
-    """Tokens guessed, and those of them that were chosen."""
+    """Tokens guessed, those of them that were chosen, and those of branches (`best_line.py`)."""
 
     drafted: int = 0
     accepted: int = 0
+    branched: int = 0
 
 
 class Speculation:
