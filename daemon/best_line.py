@@ -27,8 +27,8 @@ from autocoder.daemon.live_sequence import Branches, LiveSequence, Logits, Rows
 
 Path = tuple[int, ...]  # tokens behind the prompt
 
-MOST_STEPS = 12  # tokens of branches, for one line: docs/performance.md has what more would bring
-LEAST = math.log(0.05)  # of a branch's first token; below, it is hardly ever the way
+MOST_STEPS = 16  # tokens of branches, for one line: docs/performance.md has what more would bring
+LEAST = math.log(0.02)  # of a branch's first token; below, it is hardly ever the way
 
 
 @dataclass(frozen=True, eq=False)
