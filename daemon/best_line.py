@@ -23,12 +23,12 @@ from numpy.typing import NDArray
 
 from autocoder.daemon.decoding import Continuation, Decoding
 from autocoder.daemon.engine import common_prefix
-from autocoder.daemon.live_sequence import Branches, LiveSequence, Logits, Rows
+from autocoder.daemon.live_sequence import Branches, Kept, LiveSequence, Logits, Rows
 
 Path = tuple[int, ...]  # tokens behind the prompt
 
-MOST_STEPS = 16  # tokens of branches, for one line: docs/performance.md has what more would bring
-LEAST = math.log(0.02)  # of a branch's first token; below, it is hardly ever the way
+MOST_STEPS = 8  # tokens of branches, for one line: docs/performance.md has what more would bring
+LEAST = math.log(0.05)  # of a branch's first token; below, it is hardly ever the way
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,6 +79,7 @@ class Search:
         self._length = length
         self._branches = branches
         self._held: Path = ()  # what the sequence holds behind the prompt
+        self._greedy: tuple[Path, Kept] | None = None  # put back at little cost
         self._heap: list[tuple[float, int, Node, int]] = []
         self._order = count()
 
@@ -169,6 +170,7 @@ class Search:
         All of them are asked for, since what lies before the first row that is asked for may go
         through the prefill graph, which rounds otherwise.
         """
+        self._put_back(path)
         shared = common_prefix(path, self._held)
         self._sequence.rewind(self._length + shared)
         new, self._held = path[shared:], path[:shared]
@@ -177,6 +179,16 @@ class Search:
             rows = self._sequence.extend_guessing(new[:1], new[1:], self._decoding.interrupt)
             self._held = path
         return rows
+
+    def _put_back(self, path: Path) -> None:
+        """Hold the greedy line again where more of a path lies on it; keep it at first."""
+        if self._greedy is None:
+            self._sequence.rewind(self._length + len(self._held))
+            kept = self._sequence.keep(self._length)
+            self._greedy = (self._held, kept) if kept else None
+        elif common_prefix(path, self._greedy[0]) > common_prefix(path, self._held):
+            self._held, kept = self._greedy
+            self._sequence.put_back(kept)
 
     def _continuation(self, node: Node, repeated: int) -> Continuation:
         closer = int(node.closing[node.chances[node.closing].argmax()])

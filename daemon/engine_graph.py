@@ -104,6 +104,15 @@ class OnnxGraph:
             other[:, :, :length] = one[:, :, :length]
         return bool(source.arrays)
 
+    def read_cache(self, cache: BoundCache, start: int, stop: int) -> tuple[NDArray[Any], ...]:
+        """Copies of the keys and values of some tokens; none where the device keeps them."""
+        return tuple(array[:, :, start:stop].copy() for array in cache.arrays)
+
+    def write_cache(self, cache: BoundCache, start: int, kept: tuple[NDArray[Any], ...]) -> None:
+        """Put such copies back."""
+        for array, part in zip(cache.arrays, kept, strict=True):
+            array[:, :, start : start + part.shape[2]] = part
+
     def cache_bytes(self, length: int) -> int:
         """See `ServingGraph.cache_bytes`."""
         if self._cuda:

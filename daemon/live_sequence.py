@@ -5,6 +5,7 @@ judged in the same pass. Knows token ids and a `Graph`; knows no text, no socket
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -65,6 +66,28 @@ class ServingGraph(Protocol):
         ...
 
 
+@runtime_checkable
+class KeepingGraph(Protocol):
+    """A graph whose keys and values can be read, and written back, at a hundredth of a pass."""
+
+    def read_cache(self, cache: Any, start: int, stop: int) -> tuple[NDArray[Any], ...]:
+        """Copies of the keys and values of some tokens; none where the device keeps them."""
+        ...
+
+    def write_cache(self, cache: Any, start: int, kept: tuple[NDArray[Any], ...]) -> None:
+        """Put such copies back."""
+        ...
+
+
+@dataclass(frozen=True)
+class Kept:
+    """The end of a sequence: its ids from `start` on, with their keys and values."""
+
+    start: int
+    ids: tuple[int, ...]
+    parts: tuple[NDArray[Any], ...]
+
+
 class PlainGraph:
     """A `Graph` in the place of a `ServingGraph`: takes no guesses, copies and counts nothing."""
 
@@ -110,6 +133,19 @@ class LiveSequence:
     def take_up(self, ids: Sequence[int]) -> None:
         """Hold tokens that were rewound again. No pass may have written since they were run."""
         self.ids = list(ids)
+
+    def keep(self, start: int) -> Kept | None:
+        """What is held from token `start` on, to be put back; None where that cannot be had."""
+        if not isinstance(self._graph, KeepingGraph):
+            return None
+        parts = self._graph.read_cache(self._cache, start, len(self.ids))
+        return Kept(start, tuple(self.ids[start:]), parts) if parts else None
+
+    def put_back(self, kept: Kept) -> None:
+        """Hold what was kept again. The tokens before it must be those of then."""
+        assert isinstance(self._graph, KeepingGraph)
+        self._graph.write_cache(self._cache, kept.start, kept.parts)
+        self.ids = [*self.ids[: kept.start], *kept.ids]
 
     def copy_from(self, other: "LiveSequence", length: int) -> None:
         """Begin with the first `length` tokens of another, or with none if that cannot be done."""

@@ -18,6 +18,7 @@ from autocoder.daemon.engine_graph import OnnxGraph
 from autocoder.daemon.engine_session import CPU, open_session
 from autocoder.daemon.engine_threads import granted_cpus, thread_count
 from autocoder.daemon.errors import ConfigError, ModelError
+from autocoder.daemon.live_sequence import LiveSequence
 from autocoder.daemon.loading import capacity, load_completer, load_tokenizer
 from autocoder.daemon.prompt import Budget
 from autocoder.daemon.protocol import Cancelled, Complete
@@ -67,6 +68,21 @@ def reference(graph: OnnxGraph, tiny_model_folder: Path) -> Callable[[Sequence[i
         return session.run(["logits"], feeds | past)[0][0, 0]
 
     return logits
+
+
+def test_what_was_kept_and_written_over_is_there_again(graph: OnnxGraph, ids: list[int]) -> None:
+    sequence, other = LiveSequence(graph, 64), list(reversed(ids[20:40]))
+    sequence.extend(ids[:40], go_on)
+    kept = sequence.keep(20)
+    wanted = sequence.extend(ids[40:45], go_on).copy()
+    sequence.rewind(20)
+    sequence.extend(other, go_on)
+    assert kept is not None
+    sequence.put_back(kept)
+    passes = sequence.passes
+    assert sequence.ids == ids[:40]
+    assert np.array_equal(sequence.extend(ids[40:45], go_on), wanted)
+    assert sequence.passes == passes + 1
 
 
 def test_chunks_give_the_logits_of_one_plain_run(
