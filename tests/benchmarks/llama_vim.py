@@ -39,7 +39,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from http.client import HTTPConnection
+from http.client import HTTPConnection, HTTPResponse
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -139,12 +139,19 @@ class Server:
         return await asyncio.to_thread(self._post, json.dumps(wanted).encode())
 
     def _post(self, body: bytes) -> dict[str, Any]:
-        self._connection.request("POST", "/infill", body, {"Content-Type": "application/json"})
-        answer = self._connection.getresponse()
-        data = answer.read()
+        try:
+            answer, data = self._answer(body)
+        except ConnectionError:  # it closes what is idle for five seconds: while others' turn lasts
+            self._connection.close()
+            answer, data = self._answer(body)
         if answer.status != 200:
             raise SystemExit(f"llama-server answers {answer.status}: {data[:300]!r}")
         return dict(json.loads(data))
+
+    def _answer(self, body: bytes) -> tuple[HTTPResponse, bytes]:
+        self._connection.request("POST", "/infill", body, {"Content-Type": "application/json"})
+        answer = self._connection.getresponse()
+        return answer, answer.read()
 
 
 def infill(prefix: str, suffix: str, *, ahead: bool = False, line: bool = False) -> dict[str, Any]:
