@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from autocoder.daemon.decoding import Continuation, Decoding
 from autocoder.daemon.engine import common_prefix
-from autocoder.daemon.live_sequence import Branches, Kept, LiveSequence, Logits, Rows
+from autocoder.daemon.live_sequence import Branches, LiveSequence, Logits, Rows, Tail
 
 Path = tuple[int, ...]  # tokens behind the prompt
 
@@ -79,7 +79,7 @@ class Search:
         self._length = length
         self._branches = branches
         self._held: Path = ()  # what the sequence holds behind the prompt
-        self._greedy: tuple[Path, Kept] | None = None  # put back at little cost
+        self._greedy: tuple[Path, Tail] | None = None  # put back at little cost
         self._heap: list[tuple[float, int, Node, int]] = []
         self._order = count()
 
@@ -170,7 +170,8 @@ class Search:
         All of them are asked for, since what lies before the first row that is asked for may go
         through the prefill graph, which rounds otherwise.
         """
-        self._put_back(path)
+        if path != self._held[: len(path)]:
+            self._put_back(path)
         shared = common_prefix(path, self._held)
         self._sequence.rewind(self._length + shared)
         new, self._held = path[shared:], path[:shared]
@@ -181,7 +182,7 @@ class Search:
         return rows
 
     def _put_back(self, path: Path) -> None:
-        """Hold the greedy line again where more of a path lies on it; keep it at first."""
+        """Hold the greedy line again where more of a path lies on it; keep it before the first."""
         if self._greedy is None:
             self._sequence.rewind(self._length + len(self._held))
             kept = self._sequence.keep(self._length)

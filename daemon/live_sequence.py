@@ -80,7 +80,7 @@ class KeepingGraph(Protocol):
 
 
 @dataclass(frozen=True)
-class Kept:
+class Tail:
     """The end of a sequence: its ids from `start` on, with their keys and values."""
 
     start: int
@@ -134,14 +134,14 @@ class LiveSequence:
         """Hold tokens that were rewound again. No pass may have written since they were run."""
         self.ids = list(ids)
 
-    def keep(self, start: int) -> Kept | None:
+    def keep(self, start: int) -> Tail | None:
         """What is held from token `start` on, to be put back; None where that cannot be had."""
         if not isinstance(self._graph, KeepingGraph):
             return None
         parts = self._graph.read_cache(self._cache, start, len(self.ids))
-        return Kept(start, tuple(self.ids[start:]), parts) if parts else None
+        return Tail(start, tuple(self.ids[start:]), parts) if parts else None
 
-    def put_back(self, kept: Kept) -> None:
+    def put_back(self, kept: Tail) -> None:
         """Hold what was kept again. The tokens before it must be those of then."""
         assert isinstance(self._graph, KeepingGraph)
         self._graph.write_cache(self._cache, kept.start, kept.parts)

@@ -158,6 +158,30 @@ def test_the_sequence_holds_the_greedy_line_again(
     assert list(cache[: len(asker.held)]) == asker.held
 
 
+def test_a_cache_that_can_be_copied_is_copied_back_once_and_only_for_branches(
+    fake_graph: Any, byte_tokenizer: Tokenizer, typist: Callable[..., Typist]
+) -> None:
+    class Keeping(fake_graph):  # type: ignore[misc]
+        read = 0
+
+        def read_cache(self, cache: Any, start: int, stop: int) -> tuple[Any, ...]:
+            self.read += 1
+            return (cache[start:stop].copy(),)
+
+        def write_cache(self, cache: Any, start: int, kept: tuple[Any, ...]) -> None:
+            cache[start : start + len(kept[0])] = kept[0]
+
+    for texts, reads in ((GOES_ON, 1), ({"ab": 1.0}, 0)):
+        plain = typist(texts)
+        graph = plain.graph
+        keeping = Typist(Keeping(graph.answer, graph.vocabulary), byte_tokenizer)
+        assert keeping.text() == plain.text()
+        assert keeping.held == plain.held and keeping.graph.read == reads
+        cache = keeping.completer._engine._pool[-1].sequence._cache
+        assert list(cache[: len(keeping.held)]) == keeping.held
+        assert len(keeping.graph.passes) == len(graph.passes) - reads  # none to go back
+
+
 def test_branches_agree_with_what_was_typed(typist: Callable[..., Typist]) -> None:
     """`xyz` would be the likeliest line, `itb` is the likeliest that begins as the text does."""
     texts = {"xyz": 0.4, "itab": 0.11, "itac": 0.11, "itad": 0.11, "itb": 0.17, "itx": 0.1}
